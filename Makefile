@@ -1,0 +1,60 @@
+# `make run` and `make test` do all their set-up; `make help` lists the rest.
+
+# Where the database that `make run` serves listens, and where it lives. Empty DIR: scripts/run chooses.
+PORT ?= 5432
+DIR ?=
+export PORT DIR
+# How long `make soak` runs, and where its choices begin; empty: the clock.
+SECONDS = 600
+SEED ?=
+
+# cargo's own rule for the place of what it builds.
+OUT = $(or $(CARGO_TARGET_DIR),target)
+# Recursive: asked only by the recipes that need it, and after scripts/setup has seen that there is a rustc.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+
+.DEFAULT_GOAL := help
+.PHONY: run test soak lint build bench help
+
+help:
+	@echo 'make run [PORT=5432] [DIR=/path]  run the supervisor in the foreground over a PostgreSQL of its own; Ctrl-C stops it'
+	@echo 'make test                         install what the tests need, then pass them all; needs root (asks sudo)'
+	@echo 'make soak [SECONDS=600] [SEED=n]  random faults under load for so long; the laws of the house must hold through all'
+	@echo 'make lint                         format, clippy, and the rules of this house (scripts/lint)'
+	@echo 'make build                        the static program: $(OUT)/release/polar-supervisor'
+
+run:
+	@scripts/setup run
+	@scripts/run check
+	@$(MAKE) --no-print-directory build
+	@exec scripts/run start '$(OUT)/release/polar-supervisor'
+
+test:
+	@scripts/setup test
+	@scripts/test
+
+soak:
+	@scripts/setup test
+	@scripts/test --test soak -- $(SECONDS) $(SEED)
+
+lint:
+	@scripts/setup lint
+	cargo fmt --check
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	@scripts/lint
+
+# A static program runs on every distribution whatever its glibc. With an explicit --target the flag reaches the
+# program and not the compiler's own plugins (proc-macros), which cannot be static.
+build:
+	@scripts/setup build >/dev/null
+	RUSTFLAGS='$(RUSTFLAGS) -C target-feature=+crt-static' cargo build --release --locked --target $(HOST) --bin polar-supervisor
+	@mkdir -p '$(OUT)/release'
+	@cp '$(OUT)/$(HOST)/release/polar-supervisor' '$(OUT)/release/.polar-supervisor'
+	@mv '$(OUT)/release/.polar-supervisor' '$(OUT)/release/polar-supervisor'
+	@ldd '$(OUT)/release/polar-supervisor' 2>&1 | grep -qE 'statically linked|not a dynamic executable' || \
+	  { echo 'build: $(OUT)/release/polar-supervisor is not static; ldd names what it wants:' >&2; ldd '$(OUT)/release/polar-supervisor' >&2; exit 1; }
+	@echo "build: $(OUT)/release/polar-supervisor, static, $$(( $$(stat -c %s '$(OUT)/release/polar-supervisor') / 1024 )) KiB"
+
+bench:
+	@echo 'bench: there is nothing to measure yet; benchmarks come with the benchmark suite' >&2
+	@exit 1

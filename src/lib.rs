@@ -1,0 +1,11 @@
+//! Runs a PolarDB-for-PostgreSQL or PostgreSQL instance in a container.
+//!
+//! The map of the house; imports run downwards only:
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `src/bin` | the programs: a few lines each, they map a result to an exit status |
+//! | [`supervisor`] | PID 1: a pure `core` that decides, a `shell` that acts, `prepare` that touches the data directory |
+//! | [`engine`] | all that is known of the engine family: pid file, control file, configuration files, passwords |
+//! | [`config`] | `supervisor.toml`: what was typed, and what it means |
+
