@@ -9,3 +9,4 @@
 //! | [`engine`] | all that is known of the engine family: pid file, control file, configuration files, passwords |
 //! | [`config`] | `supervisor.toml`: what was typed, and what it means |
 
+pub mod config;
