@@ -10,3 +10,4 @@
 //! | [`config`] | `supervisor.toml`: what was typed, and what it means |
 
 pub mod config;
+pub mod engine;
