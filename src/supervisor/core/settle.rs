@@ -1,0 +1,327 @@
+//! *Settle*: compares what is wanted with what is, walks the programs up in the order of their needs and down in
+//! reverse, and is the only place that starts and stops.
+
+use std::time::Duration;
+
+use super::ladder::{Ladder, Rung, rung, rung_at};
+use super::model::{Action, Fit, GaveUp, Id, Level, Lock, Phase, Program, Shutdown, State, Time, What};
+use super::search;
+
+/// How long a `prepare` child may take to end what it has under way (initdb, a script) and to clean up after itself.
+const PREPARE_LADDER: Ladder = Ladder { first: Rung::Fast, immediate: false, budget: Duration::from_secs(2) };
+/// The same where the lock file is the reason: no container runtime counts the seconds, and the stage of a first boot is
+/// removed, which a busy disk makes slow.
+const LOCKED_PREPARE_LADDER: Ladder =
+    Ladder { first: Rung::Fast, immediate: false, budget: Duration::from_secs(20) };
+
+/// A stop that takes longer than this says what blocks it.
+const SAY_BLOCKERS_AFTER: Duration = Duration::from_secs(3);
+
+/// What is left of a run after its main process gets this long to end by itself: an idle backend sees the
+/// postmaster's death within milliseconds, a busy one at the end of its statement.
+const SWEEP_AFTER: Duration = Duration::from_millis(200);
+/// And this long before it is killed.
+const SWEEP_KILL_AFTER: Duration = Duration::from_secs(1);
+
+/// The ladder for the process that a program has.
+pub(super) fn stop_ladder(program: &Program) -> Ladder {
+    match program.phase {
+        Phase::Preparing { .. } | Phase::Stopping { what: What::Prepare, .. }
+            if program.lock == Lock::Present =>
+        {
+            LOCKED_PREPARE_LADDER
+        }
+        Phase::Preparing { .. }
+        | Phase::Searching { .. }
+        | Phase::Stopping { what: What::Prepare | What::Search, .. } => PREPARE_LADDER,
+        _ => program.spec.ladder.clone(),
+    }
+}
+
+pub(super) fn settle(state: &mut State, actions: &mut Vec<Action>) {
+    // One program's move may allow the next one's; each pass moves at least one on, and moves never go in a circle
+    // without an event from outside. A program moves twice at the most (adopted, and stopped at once), which bounds the
+    // passes.
+    for _ in 0..=state.programs.len().saturating_mul(2) {
+        let mut moved = false;
+        for place in 0..state.programs.len() {
+            moved |= settle_program(state, Id(place), actions);
+        }
+        if !moved {
+            break;
+        }
+    }
+    heed_last_words(state, actions);
+    finish(state, actions);
+}
+
+/// Of a program that gave up the cause is to be the last line of all, also where others are stopped after it.
+fn heed_last_words(state: &mut State, actions: &[Action]) {
+    let said = actions.iter().rev().find_map(|action| match action {
+        Action::Say(_, _, text) => Some(text),
+        _ => None,
+    });
+    let gave_up = state.shutdown.as_mut().and_then(|shutdown| shutdown.gave_up.as_mut());
+    if let (Some(said), Some(gave_up)) = (said, gave_up) {
+        gave_up.last = *said == gave_up.text;
+    }
+}
+
+/// Whether the program's own facts let it run.
+pub(super) fn may_run(state: &State, program: &Program) -> bool {
+    state.shutdown.is_none() && program.operator_up && !program.done && program.lock != Lock::Present
+}
+
+/// Whether it may be started.
+fn may_start(state: &State, program: &Program) -> bool {
+    may_run(state, program)
+        && program.lock == Lock::Absent
+        && program.spec.after.iter().all(|&id| state.program(id).is_some_and(|needed| serves(state, needed)))
+}
+
+/// Whether it is up and stays so: one that this very step will stop counts as gone.
+fn serves(state: &State, program: &Program) -> bool {
+    matches!(program.phase, Phase::Up { .. }) && may_run(state, program)
+}
+
+/// Whether it may be stopped: at a shutdown only after all that started after it.
+fn may_stop(state: &State, id: Id) -> bool {
+    state.shutdown.is_none() || overdue(state) || nobody_needs(state, id)
+}
+
+/// Whether nothing runs that needs it, be it by way of a program that is down.
+fn nobody_needs(state: &State, id: Id) -> bool {
+    let mut needing = vec![id];
+    let mut next = 0;
+    while let Some(&needed) = needing.get(next) {
+        next += 1;
+        for (place, later) in state.programs.iter().enumerate() {
+            if later.spec.after.contains(&needed) && !needing.contains(&Id(place)) {
+                if later.run().is_some() || search::due(state, later).is_some_and(|at| at <= state.now) {
+                    return false;
+                }
+                needing.push(Id(place));
+            }
+        }
+    }
+    true
+}
+
+/// When the shutdown's patience ends and everything that is left is killed.
+fn kill_all_at(state: &State, shutdown: &Shutdown) -> Time {
+    let ladder = Ladder { first: Rung::Fast, immediate: false, budget: state.stop_timeout };
+    shutdown.since.saturating_add(rung_at(&ladder, Rung::Kill).unwrap_or(state.stop_timeout))
+}
+
+fn overdue(state: &State) -> bool {
+    state.shutdown.as_ref().is_some_and(|shutdown| state.now >= kill_all_at(state, shutdown))
+}
+
+/// Moves one program on; whether it changed its phase.
+fn settle_program(state: &mut State, id: Id, actions: &mut Vec<Action>) -> bool {
+    let Some(program) = state.program(id) else { return false };
+    let (wanted, startable, stoppable) =
+        (may_run(state, program), may_start(state, program), may_stop(state, id));
+    match program.phase {
+        Phase::Down => settle_down(state, id, startable, actions) || search::begin(state, id, actions),
+        Phase::Failed => search::begin(state, id, actions),
+        Phase::Searching { began, .. } => search::hurry(state, id, began, overdue(state), actions),
+        Phase::Preparing { .. } | Phase::Starting { .. } | Phase::Up { .. } if !wanted && stoppable => {
+            begin_stop(state, id, actions)
+        }
+        Phase::Up { .. } => {
+            keep_up(state, id, actions);
+            false
+        }
+        Phase::Stopping { .. } => {
+            climb(state, id, actions);
+            false
+        }
+        Phase::Draining { .. } => {
+            drain(state, id, actions);
+            false
+        }
+        Phase::Preparing { .. } | Phase::Starting { .. } => false,
+    }
+}
+
+fn settle_down(state: &mut State, id: Id, startable: bool, actions: &mut Vec<Action>) -> bool {
+    let now = state.now;
+    let Some(program) = state.programs.get_mut(id.0) else { return false };
+    let fit = program.fit.take();
+    // What runs already is taken over, whatever would keep it from being started.
+    if fit != Some(Fit::Adopt) && (!startable || program.not_before > now) {
+        return false;
+    }
+    let run = state.next_run();
+    let Some(program) = state.programs.get_mut(id.0) else { return false };
+    match fit {
+        None if program.spec.prepares => {
+            search::looks(program);
+            program.enter(Phase::Preparing { run }, now);
+            actions.push(Action::Prepare(id, run));
+        }
+        Some(Fit::Adopt) => {
+            program.enter(Phase::Starting { run, adopted: true }, now);
+            actions.push(Action::Adopt(id, run));
+        }
+        None | Some(Fit::Start) => {
+            program.starts = program.starts.saturating_add(1);
+            program.enter(Phase::Starting { run, adopted: false }, now);
+            actions.push(Action::Start(id, run));
+        }
+    }
+    true
+}
+
+fn keep_up(state: &mut State, id: Id, actions: &mut Vec<Action>) {
+    let now = state.now;
+    let Some(program) = state.programs.get_mut(id.0) else { return };
+    program.forgive(now);
+    let Phase::Up { upkeep_at, .. } = &mut program.phase else { return };
+    if upkeep_at.is_some_and(|at| at <= now) {
+        *upkeep_at = program.spec.upkeep.map(|every| now.saturating_add(every));
+        actions.push(Action::Upkeep(id));
+    }
+}
+
+pub(super) fn begin_stop(state: &mut State, id: Id, actions: &mut Vec<Action>) -> bool {
+    let now = state.now;
+    let floor = state.shutdown.as_ref().map_or(Rung::Smart, |shutdown| shutdown.floor);
+    let Some(program) = state.programs.get_mut(id.0) else { return false };
+    let (Some(run), ladder) = (program.run(), stop_ladder(program)) else { return false };
+    let what = match program.phase {
+        Phase::Preparing { .. } => What::Prepare,
+        Phase::Searching { .. } => What::Search,
+        _ => What::Main,
+    };
+    let sent = on_ladder(&ladder, floor.max(ladder.first));
+    program
+        .enter(Phase::Stopping { run, what, asked: now, floor: sent, sent, forced: false, told: false }, now);
+    actions.push(Action::Signal(id, run, what, sent));
+    true
+}
+
+/// A rung that the ladder has: a program without an immediate rung stays on the one below.
+fn on_ladder(ladder: &Ladder, rung: Rung) -> Rung {
+    if rung == Rung::Immediate && !ladder.immediate { Rung::Fast } else { rung }
+}
+
+/// Goes up the stop ladder.
+fn climb(state: &mut State, id: Id, actions: &mut Vec<Action>) {
+    let (now, overdue) = (state.now, overdue(state));
+    let Some(program) = state.programs.get_mut(id.0) else { return };
+    let ladder = stop_ladder(program);
+    let Phase::Stopping { run, what, asked, floor, sent, forced, told } = &mut program.phase else { return };
+    let elapsed = now.saturating_sub(*asked);
+    let timed = if overdue { Rung::Kill } else { rung(&ladder, elapsed) };
+    let wanted = on_ladder(&ladder, timed.max(*floor));
+    let ask_what_blocks = ladder.immediate && *what == What::Main && (wanted > *sent || !*told);
+    if ask_what_blocks && elapsed >= SAY_BLOCKERS_AFTER {
+        *told = true;
+        actions.push(Action::Blockers(id, *run));
+    }
+    if wanted > *sent {
+        let by_time = timed > *floor;
+        // A fast stop ends the sessions and is as orderly as a smart one.
+        *forced |= by_time && wanted > Rung::Fast;
+        *sent = wanted;
+        let why = if by_time { "it takes too long" } else { "asked to hurry" };
+        let how = match wanted {
+            Rung::Smart | Rung::Fast => "going on to a fast stop",
+            Rung::Immediate => "going on to an immediate stop",
+            Rung::Kill => "killing its processes",
+        };
+        actions.push(Action::Say(Level::Warn, Some(id), format!("{why}: {how}")));
+        actions.push(Action::Signal(id, *run, *what, wanted));
+    }
+}
+
+/// Waits until nothing is left of a run, and helps.
+fn drain(state: &mut State, id: Id, actions: &mut Vec<Action>) {
+    let now = state.now;
+    let Some(program) = state.programs.get_mut(id.0) else { return };
+    let elapsed = now.saturating_sub(program.since);
+    let Phase::Draining { run, look_at, looks, sent } = &mut program.phase else { return };
+    if *look_at > now {
+        return;
+    }
+    // No look before the answer to this one.
+    *look_at = Time::MAX;
+    let rung = match elapsed {
+        _ if *looks == 0 || elapsed < SWEEP_AFTER => None,
+        _ if elapsed < SWEEP_KILL_AFTER => Some(Rung::Immediate),
+        _ => Some(Rung::Kill),
+    };
+    if rung > *sent {
+        *sent = rung;
+        let text = "processes of its last run are left: ending them".into();
+        actions.push(Action::Say(Level::Warn, Some(id), text));
+    }
+    if let Some(rung) = rung {
+        actions.push(Action::Sweep(id, *run, rung));
+    }
+    actions.push(Action::Look(id, *run));
+}
+
+fn finish(state: &mut State, actions: &mut Vec<Action>) {
+    let Some(shutdown) = &state.shutdown else { return };
+    let gone = state.programs.iter().all(|program| program.run().is_none());
+    let out_of_time = state.now >= shutdown.since.saturating_add(state.stop_timeout);
+    if !gone && !out_of_time {
+        return;
+    }
+    if !gone {
+        let text = "not everything could be ended in time: leaving it to the kernel".into();
+        actions.push(Action::Say(Level::Error, None, text));
+    }
+    let asked = if shutdown.forced || !gone { 1 } else { 0 };
+    if let Some(GaveUp { id, text, last, .. }) = &shutdown.gave_up
+        && (!last || !gone)
+    {
+        actions.push(Action::Say(Level::Error, Some(*id), text.clone()));
+    }
+    state.finished = true;
+    actions.push(Action::Finish(shutdown.gave_up.as_ref().map_or(asked, |gave_up| gave_up.status)));
+}
+
+/// When [`super::step`] must be called although nothing has happened; `None`: not before an event.
+#[must_use]
+pub fn deadline(state: &State) -> Option<Time> {
+    if state.finished {
+        return None;
+    }
+    let end = state.shutdown.as_ref().map(|shutdown| {
+        let kill = kill_all_at(state, shutdown);
+        if kill > state.now { kill } else { shutdown.since.saturating_add(state.stop_timeout) }
+    });
+    state.programs.iter().filter_map(|program| program_deadline(state, program)).chain(end).min()
+}
+
+fn program_deadline(state: &State, program: &Program) -> Option<Time> {
+    let later = |at: Time| (at > state.now).then_some(at);
+    match &program.phase {
+        Phase::Down | Phase::Failed => {
+            let start =
+                (program.phase == Phase::Down && may_start(state, program)).then_some(program.not_before);
+            [start, search::due(state, program)].into_iter().flatten().filter_map(later).min()
+        }
+        Phase::Searching { began, .. } => search::patience_ends(state, *began).and_then(later),
+        Phase::Up { upkeep_at, .. } => {
+            let reset = (program.failures > 0)
+                .then(|| program.since.saturating_add(program.spec.restart.reset_after));
+            [reset, *upkeep_at].into_iter().flatten().filter_map(later).min()
+        }
+        Phase::Stopping { what, asked, sent, told, .. } => {
+            let ladder = stop_ladder(program);
+            let rungs = [Rung::Fast, Rung::Immediate, Rung::Kill]
+                .into_iter()
+                .filter(|rung| rung > sent)
+                .filter_map(|rung| rung_at(&ladder, rung));
+            let blockers = (ladder.immediate && *what == What::Main && !told).then_some(SAY_BLOCKERS_AFTER);
+            rungs.chain(blockers).map(|after| asked.saturating_add(after)).filter_map(later).min()
+        }
+        Phase::Draining { look_at, .. } => later(*look_at).filter(|&at| at < Time::MAX),
+        _ => None,
+    }
+}
