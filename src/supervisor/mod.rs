@@ -1,6 +1,13 @@
 //! PID 1: a pure [`core`] that decides, a `shell` that acts, and [`prepare`], the child that touches the data directory.
 
+pub mod command_line;
 pub mod core;
+pub mod prepare;
+mod procfs;
+mod shell;
 mod spec;
 
+pub use shell::exec::exec;
+pub use shell::run;
+pub use shell::stdio::complain;
 pub use spec::spec;

@@ -1,0 +1,50 @@
+//! Named places where a first boot stops and waits to be ended, for the tests (cargo feature `failpoints`).
+
+use super::halt::Outcome;
+use super::interrupt::Interrupt;
+
+/// Every name, in the order in which a first boot passes them.
+pub const NAMES: &[&str] = &[
+    "before-initdb",
+    "after-initdb",
+    "after-conf",
+    "server-started",
+    "after-roles",
+    "before-script",
+    "after-scripts",
+    "server-stopped",
+    "before-complete",
+    "after-complete",
+    "mid-promotion",
+    "before-pg-version",
+    "after-promotion",
+];
+
+/// Stops here for ever when `POLAR_FAILPOINT` is `name`: says so on standard error, makes the file named by
+/// `POLAR_FAILPOINT_FILE`, and waits to be interrupted or killed. Passes when that file is there already, so that a
+/// first boot of the same PID 1 can go on where the one before was ended.
+#[cfg(feature = "failpoints")]
+pub(super) fn failpoint(name: &str, interrupt: &Interrupt) -> Outcome<()> {
+    debug_assert!(NAMES.contains(&name));
+    if std::env::var_os("POLAR_FAILPOINT").is_none_or(|wanted| wanted != name) {
+        return Ok(());
+    }
+    if let Some(file) = std::env::var_os("POLAR_FAILPOINT_FILE") {
+        match std::fs::OpenOptions::new().write(true).create_new(true).open(file) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
+            // The test waits for this file; one that cannot be made is a test that fails.
+            _ => {}
+        }
+    }
+    eprintln!("failpoint {name}");
+    loop {
+        interrupt.pause(std::time::Duration::from_secs(3600))?;
+    }
+}
+
+/// Does nothing: the feature `failpoints` is off.
+#[cfg(not(feature = "failpoints"))]
+#[allow(clippy::unnecessary_wraps, reason = "the same signature as with the feature on")]
+pub(super) fn failpoint(_name: &str, _interrupt: &Interrupt) -> Outcome<()> {
+    Ok(())
+}

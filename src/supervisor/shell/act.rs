@@ -1,0 +1,415 @@
+//! Doing what the core says.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::rc::Rc;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use tokio::net::unix::pipe::Receiver;
+use tokio::task::spawn_local;
+
+use super::capture::Capture;
+use super::errand::{Reports, as_stdin};
+use super::program::{Ended, Errand, Main, Role, known};
+use super::spawn::{Group, Launch, Launched, Stdin, in_words, spawn};
+use super::{Input, Shell, logger, memory, tree};
+use crate::engine::record::Lived;
+use crate::supervisor::core::{
+    Action, Class, End, Event, Evidence, Id, Level, Prepared, Run, Rung, What, classify,
+};
+use crate::supervisor::prepare::protocol::{Errand as Job, FileStamp, KEEPER_FD, REPORT_FD, Verdict};
+use crate::supervisor::procfs;
+
+/// The exit status of a first boot that failed.
+const EX_SOFTWARE: u8 = 70;
+
+impl Shell {
+    pub(super) fn act(&mut self, action: Action) {
+        match action {
+            Action::Prepare(id, run) => self.prepare(id, run, Job::Prepare),
+            Action::Search(id, run) => self.prepare(id, run, Job::Search),
+            Action::Start(id, run) => self.start(id, run),
+            Action::Adopt(id, run) => self.adopt(id, run),
+            Action::Signal(id, run, what, rung) => self.signal(id, run, what, rung),
+            Action::Look(id, run) => {
+                let left = self.leftovers(id, run).len();
+                self.events.push_back(Event::Remains(id, run, left));
+            }
+            Action::Sweep(id, run, rung) => {
+                let signal = if rung == Rung::Kill { Signal::KILL } else { Signal::QUIT };
+                let left = self.leftovers(id, run);
+                self.send(id, &left, signal);
+            }
+            Action::Blockers(id, run) => {
+                let main = self.programs.get(id.0).and_then(|program| program.main.as_ref());
+                if let Some(postmaster) = main.filter(|main| main.run == run).map(|main| main.pid) {
+                    self.help(id, Job::Blockers { postmaster });
+                }
+            }
+            Action::Upkeep(id) => self.help(id, Job::Prune),
+            Action::Say(level, id, text) => {
+                let target = id.map_or(logger::SELF, |id| self.name(id));
+                match level {
+                    Level::Error => log::error!(target: target, "{text}"),
+                    Level::Warn => log::warn!(target: target, "{text}"),
+                    Level::Info => log::info!(target: target, "{text}"),
+                }
+            }
+            Action::Finish(status) => {
+                // The cause of a program that gave up stays the last line.
+                if self.state.shutdown.as_ref().is_none_or(|shutdown| shutdown.gave_up.is_none()) {
+                    log::info!(target: logger::SELF, "ending with status {status}");
+                }
+                self.status = Some(status);
+            }
+        }
+    }
+
+    /// A child whose verdict the core waits for.
+    fn prepare(&mut self, id: Id, run: Run, job: Job) {
+        match self.launch_errand(id, job) {
+            Ok((pid, reports)) => {
+                self.processes.insert(pid, Role::Of(id, run, What::Prepare));
+                let tell = self.tell.clone();
+                spawn_local(reports.clone().on_packet(move || tell.send(Input::Reported(id, run)).is_ok()));
+                if let Some(program) = self.programs.get_mut(id.0) {
+                    program.errand = Some(Errand { run, pid, reports, verdict: None });
+                }
+            }
+            Err(error) => self.events.push_back(Event::SpawnFailed(id, run, in_words(&error))),
+        }
+    }
+
+    /// A child whose answer matters to nobody but the log.
+    fn help(&mut self, id: Id, job: Job) {
+        let what = format!("{job:?}");
+        match self.launch_errand(id, job) {
+            Ok((pid, reports)) => {
+                self.processes.insert(pid, Role::Helper);
+                let name = self.name(id).to_owned();
+                let source = reports.clone();
+                spawn_local(reports.on_packet(move || {
+                    for (report, _) in source.take() {
+                        if let crate::supervisor::prepare::protocol::Report::Note { text, .. } = report {
+                            log::warn!(target: &name, "{text}");
+                        }
+                    }
+                    true
+                }));
+            }
+            Err(error) => {
+                log::warn!(target: self.name(id), "a helper could not be made ({what}): {}", in_words(&error));
+            }
+        }
+    }
+
+    fn launch_errand(&mut self, id: Id, job: Job) -> std::io::Result<(i32, Reports)> {
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let program = self.programs.get(id.0).ok_or_else(missing)?;
+        let suspect = self.state.program(id).is_some_and(|known| known.suspect);
+        let stdin = as_stdin(&program.order(job, suspect))?;
+        let (reports, theirs) = Reports::new()?;
+        let mut descriptors = vec![(theirs, REPORT_FD)];
+        if let Some(keeper) = &program.keeper {
+            descriptors.push((keeper.try_clone()?, KEEPER_FD));
+        }
+        let (capture, output) = Capture::new(self.stdout.clone())?;
+        let launched = spawn(Launch {
+            // The file itself, wherever it lies: it may have been replaced since we started.
+            argv: &["/proc/self/exe".into(), "prepare".into()],
+            environment: None,
+            user: None,
+            process: None,
+            stdin: Stdin::From(stdin),
+            output: Some(output),
+            descriptors,
+            mask: self.signals.inherited_mask(),
+            group: Group::Session,
+        })?;
+        spawn_local(capture.pump_all());
+        Ok((launched.pid.as_raw(), reports))
+    }
+
+    fn start(&mut self, id: Id, run: Run) {
+        match self.launch_main(id, run) {
+            Ok(Launched { pid, refused }) => {
+                for what in refused {
+                    log::warn!(target: self.name(id), "the kernel refused {what}; going on without");
+                }
+                self.processes.insert(pid.as_raw(), Role::Of(id, run, What::Main));
+                log::info!(target: self.name(id), "started, process {pid}");
+                let start = self.programs.get(id.0).and_then(|program| program.start.as_ref());
+                let stale = start.and_then(|start| start.stale_pid_file);
+                self.expect_ready(id, run, pid.as_raw(), stale);
+                self.help(id, Job::Record { postmaster: pid.as_raw(), stale });
+            }
+            Err(error) => self.events.push_back(Event::SpawnFailed(id, run, in_words(&error))),
+        }
+    }
+
+    fn launch_main(&mut self, id: Id, run: Run) -> std::io::Result<Launched> {
+        let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let program = self.programs.get_mut(id.0).ok_or_else(missing)?;
+        let start = program.start.as_ref().ok_or_else(missing)?;
+        let mut environment = program.environment();
+        environment.extend(start.environment.clone());
+        let (capture, output) = Capture::new(self.stdout.clone())?;
+        let memory_kills = memory::kills();
+        let from = seconds();
+        let launched = spawn(Launch {
+            argv: &start.argv,
+            environment: Some(environment),
+            user: nix::unistd::geteuid().is_root().then_some(&program.user),
+            process: Some(&program.config.process),
+            stdin: Stdin::Null,
+            output: Some(output),
+            descriptors: Vec::new(),
+            mask: self.signals.inherited_mask(),
+            group: Group::Session,
+        })?;
+        let pid = launched.pid.as_raw();
+        spawn_local(capture.clone().pump_all());
+        program.usurped = false;
+        program.main = Some(Main { run, pid, from, capture: Some(capture), pidfd: None, memory_kills });
+        Ok(launched)
+    }
+
+    /// Takes over somebody else's postmaster. One that has gone since it was found has ended.
+    fn adopt(&mut self, id: Id, run: Run) {
+        let Some(program) = self.programs.get_mut(id.0) else { return };
+        let foreign = program.foreign.take().and_then(|(pid, ticks)| Some((Pid::from_raw(pid)?, ticks)));
+        let opened = foreign.map(|(pid, ticks)| (pid, ticks, pidfd_open(pid, PidfdFlags::empty())));
+        let (pid, ended, pidfd) = match opened {
+            // Looked at after the descriptor was made: the pid could have been given to another process.
+            Some((pid, ticks, Ok(pidfd))) if is_the_one(pid, ticks) => match watched(&pidfd) {
+                Ok(ended) => (pid.as_raw_pid(), ended, Rc::new(pidfd)),
+                Err(error) => return self.events.push_back(Event::SpawnFailed(id, run, in_words(&error))),
+            },
+            // It lives, and only we cannot take hold of it (no descriptor left): tried again.
+            Some((pid, ticks, Err(error))) if is_the_one(pid, ticks) => {
+                return self.events.push_back(Event::SpawnFailed(id, run, in_words(&error.into())));
+            }
+            _ => return self.events.push_back(Event::Ended(id, run, End::Unknown, Class::Unknown)),
+        };
+        let main =
+            Main { run, pid, from: 0, capture: None, pidfd: Some(Rc::clone(&pidfd)), memory_kills: None };
+        program.main = Some(main);
+        log::warn!(target: self.name(id), "somebody else has started the engine: process {pid} is adopted");
+        let tell = self.tell.clone();
+        spawn_local(async move {
+            let _ = ended.readable().await;
+            let _ = tell.send(Input::Gone(id, run));
+        });
+        self.expect_ready(id, run, pid, None);
+        self.help(id, Job::Record { postmaster: pid, stale: None });
+    }
+
+    fn expect_ready(&self, id: Id, run: Run, pid: i32, stale: Option<FileStamp>) {
+        if let Some(watch) = &self.watch {
+            watch.expect(id, run, pid, stale);
+        }
+    }
+
+    fn signal(&mut self, id: Id, run: Run, what: What, rung: Rung) {
+        let Some(program) = self.programs.get(id.0) else { return };
+        let (pid, pidfd) = match what {
+            What::Main => match program.main.as_ref().filter(|main| main.run == run) {
+                Some(main) => (main.pid, main.pidfd.clone()),
+                None => return,
+            },
+            What::Prepare | What::Search => {
+                match program.errand.as_ref().filter(|errand| errand.run == run) {
+                    Some(errand) => (errand.pid, None),
+                    None => return,
+                }
+            }
+        };
+        let signal = match (what, rung) {
+            (_, Rung::Kill) => Signal::KILL,
+            (What::Prepare | What::Search, _) | (What::Main, Rung::Smart) => Signal::TERM,
+            (What::Main, Rung::Fast) => Signal::INT,
+            (What::Main, Rung::Immediate) => Signal::QUIT,
+        };
+        // Looked up first: with its main process a family loses what holds it together.
+        let mut family = if signal == Signal::KILL { tree::members(pid) } else { Vec::new() };
+        family.retain(|process| process.pid != pid);
+        self.send_to_main(id, pid, pidfd.as_deref(), signal);
+        self.send(id, &family, signal);
+    }
+
+    /// Signals a program's own process: one that is not ours by its descriptor, ours by its pid, which nobody else can
+    /// have before it is reaped. Needs nothing that the machine could be out of.
+    fn send_to_main(&mut self, id: Id, pid: i32, pidfd: Option<&OwnedFd>, signal: Signal) {
+        let result = match (pidfd, Pid::from_raw(pid)) {
+            (Some(pidfd), _) => pidfd_send_signal(pidfd, signal),
+            (None, Some(pid)) => rustix::process::kill_process(pid, signal),
+            (None, None) => return,
+        };
+        log::debug!(target: self.name(id), "{signal:?} sent to process {pid}: {result:?}");
+        match result {
+            Err(Errno::PERM) => self.send_as_user(id, procfs::stat(pid).into_iter().collect(), signal),
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => self.say_not_sent(id, pid, &error.into()),
+        }
+    }
+
+    fn send(&mut self, id: Id, processes: &[procfs::Stat], signal: Signal) {
+        let mut not_permitted = Vec::new();
+        for process in processes {
+            match procfs::signal(process.pid, process.start_ticks, signal) {
+                Ok(()) => {}
+                Err(error) if error.raw_os_error() == Some(nix::libc::EPERM) => not_permitted.push(*process),
+                Err(error) => self.say_not_sent(id, process.pid, &error),
+            }
+        }
+        self.send_as_user(id, not_permitted, signal);
+    }
+
+    /// Without CAP_KILL root may not signal another user's process; that user may.
+    fn send_as_user(&mut self, id: Id, processes: Vec<procfs::Stat>, signal: Signal) {
+        if processes.is_empty() {
+            return;
+        }
+        if !std::mem::replace(&mut self.told_of_kill, true) {
+            log::warn!(
+                target: self.name(id),
+                "PID 1 may not signal another user's process: a child that runs as that user does it each time; give the \
+                 container CAP_KILL for stops that need no child"
+            );
+        }
+        let targets = processes.iter().map(|process| (process.pid, process.start_ticks)).collect();
+        self.help(id, Job::Signal { targets, signal: signal.as_raw() });
+    }
+
+    fn say_not_sent(&self, id: Id, pid: i32, error: &std::io::Error) {
+        log::error!(target: self.name(id), "process {pid} could not be signalled: {}", in_words(error));
+    }
+
+    fn leftovers(&self, id: Id, run: Run) -> Vec<procfs::Stat> {
+        let Some(program) = self.programs.get(id.0) else { return Vec::new() };
+        let Some(ended) = program.ended.filter(|ended| ended.run == run) else { return Vec::new() };
+        let working_dir = program.start.as_ref().map(|start| Path::new(&start.data_dir));
+        let uid = program.user.uid;
+        let ended = tree::Ended { main: ended.pid, at_ticks: ended.at_ticks, working_dir, uid };
+        tree::leftovers(&ended, &known(&self.processes, &self.programs))
+    }
+
+    /// News of a process that was reaped; one that nobody knows was an orphan.
+    pub(super) fn process_ended(&mut self, pid: i32, end: End) {
+        match self.processes.remove(&pid) {
+            Some(Role::Of(id, run, What::Prepare | What::Search)) => self.prepare_ended(id, run, pid, end),
+            Some(Role::Of(id, run, What::Main)) => self.main_ended(id, run, end),
+            Some(Role::Helper) => {}
+            None => {
+                let adopted = self.programs.iter().enumerate().find_map(|(place, program)| {
+                    program.main.as_ref().filter(|main| main.pid == pid).map(|main| (Id(place), main.run))
+                });
+                match adopted {
+                    Some((id, run)) => self.main_ended(id, run, end),
+                    None => log::debug!(target: logger::SELF, "reaped an orphan, process {pid} ({end})"),
+                }
+            }
+        }
+    }
+
+    fn main_ended(&mut self, id: Id, run: Run, end: End) {
+        if let Some(watch) = &self.watch {
+            watch.forget(id);
+        }
+        let Some(program) = self.programs.get_mut(id.0) else { return };
+        let Some(main) = program.main.take_if(|main| main.run == run) else { return };
+        program.ended = Some(Ended { run, pid: main.pid, at_ticks: procfs::ticks_since_boot() });
+        program.lived = Some(Lived { pid: main.pid, from: main.from, until: seconds() });
+        let tail = main.capture.map(|capture| {
+            capture.pump();
+            capture.tail()
+        });
+        let counted =
+            memory::kills().zip(main.memory_kills).map(|(after, before)| after.saturating_sub(before));
+        let class = classify(end, &Evidence { memory_kills: counted, tail: tail.unwrap_or_default() });
+        program.last_failure = match class {
+            Class::Clean | Class::Unknown => None,
+            _ => Some(format!("{class} ({end})")),
+        };
+        self.events.push_back(Event::Ended(id, run, end, class));
+    }
+
+    /// An adopted process has ended and was no child of ours.
+    pub(super) fn adopted_gone(&mut self, id: Id, run: Run) {
+        self.main_ended(id, run, End::Unknown);
+    }
+
+    fn prepare_ended(&mut self, id: Id, run: Run, pid: i32, end: End) {
+        self.take_reports(id, run);
+        let Some(program) = self.programs.get_mut(id.0) else { return };
+        let Some(errand) = program.errand.take_if(|errand| errand.run == run) else { return };
+        program.ended = Some(Ended { run, pid, at_ticks: procfs::ticks_since_boot() });
+        let prepared = match errand.verdict {
+            // The packet with the lock came when no descriptor was left, and the lock is gone with the child.
+            Some(Verdict::Start(_) | Verdict::Adopt { .. }) if program.keeper.is_none() => Prepared::Wait(
+                "PID 1 could not take over the lock of the data directory, for want of a descriptor: raise its limit \
+                 of open files (nofile)"
+                    .into(),
+            ),
+            Some(Verdict::Start(start)) => {
+                program.memo = Some(start.memo.clone());
+                let unclean = start.unclean;
+                program.start = Some(start);
+                Prepared::Go { unclean }
+            }
+            Some(Verdict::Adopt { pid, start_ticks }) => {
+                program.foreign = Some((pid, start_ticks));
+                Prepared::Foreign
+            }
+            Some(Verdict::Locked) => Prepared::Locked,
+            Some(Verdict::Wait { cause }) => Prepared::Wait(cause),
+            Some(Verdict::Failed { cause, remedy }) => {
+                Prepared::GiveUp(EX_SOFTWARE, explain(&cause, &remedy))
+            }
+            Some(Verdict::Refused { cause, remedy }) => {
+                Prepared::GiveUp(super::EX_CONFIG, explain(&cause, &remedy))
+            }
+            Some(Verdict::Done) => Prepared::Nobody,
+            None => Prepared::Broke(format!("it ended without a verdict ({end})")),
+        };
+        self.events.push_back(Event::Prepared(id, run, prepared));
+    }
+
+    /// Engines read their own files again when told to.
+    pub(super) fn reload_engines(&mut self) {
+        let running: Vec<_> = self
+            .programs
+            .iter()
+            .enumerate()
+            .filter_map(|(place, program)| {
+                let main = program.main.as_ref()?;
+                // One that has just been started has no handler yet and would die of it; it is about to read them anyway.
+                let heeds = procfs::catches(main.pid, nix::libc::SIGHUP) != Some(false);
+                heeds.then(|| (Id(place), main.pid, main.pidfd.clone()))
+            })
+            .collect();
+        for (id, pid, pidfd) in running {
+            self.send_to_main(id, pid, pidfd.as_deref(), Signal::HUP);
+        }
+    }
+}
+
+fn explain(cause: &str, remedy: &str) -> String {
+    if remedy.is_empty() { cause.to_owned() } else { format!("{cause}; {remedy}") }
+}
+
+/// Whether the process with this pid is the one that started then, and lives.
+fn is_the_one(pid: Pid, ticks: u64) -> bool {
+    procfs::stat(pid.as_raw_pid()).is_some_and(|found| found.start_ticks == ticks && found.state != 'Z')
+}
+
+/// Something that becomes readable once the process has ended. It is no pipe, but nothing else of a pipe is used.
+fn watched(pidfd: &std::os::fd::OwnedFd) -> std::io::Result<Receiver> {
+    pidfd.try_clone().and_then(Receiver::from_owned_fd_unchecked)
+}
+
+/// The time as a pid file has it, in seconds since 1970.
+fn seconds() -> i64 {
+    rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec
+}

@@ -1,0 +1,438 @@
+//! The shell around the core: one thread, one wait. It turns signals, exits, reports and timers into events, and the
+//! core's actions into system calls. What fails here becomes an event or a log line, and never ends PID 1.
+
+mod act;
+mod capture;
+mod errand;
+pub(crate) mod exec;
+mod eyes;
+mod logger;
+mod memory;
+mod program;
+mod reserve;
+mod signals;
+mod spawn;
+pub(crate) mod stdio;
+mod tree;
+mod users;
+mod watch;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, geteuid, isatty};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use self::program::{Program, Role};
+use self::signals::Signals;
+use self::stdio::{Stream, complain};
+use self::watch::{Seen, Watch};
+use super::core::{self, End, Event, Id, Phase, Run, State};
+use super::prepare::protocol::{Report, User};
+use super::spec::spec;
+use crate::config::{self, Config};
+
+/// The exit status of a wrong command line, a bad configuration, or data that cannot be served.
+const EX_CONFIG: u8 = 78;
+/// The exit status when the machine lets PID 1 not even begin.
+const CANNOT_BEGIN: u8 = 1;
+
+/// How soon the watch thread is tried again when it could not be made.
+const WATCH_AGAIN: Duration = Duration::from_secs(1);
+/// What PID 1 heeds.
+const SIGNALS: [i32; 7] =
+    [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGUSR1, libc::SIGUSR2];
+
+/// What comes from tasks and from the watch thread.
+#[derive(Debug)]
+enum Input {
+    Seen(Seen),
+    /// The prepare child has said something.
+    Reported(Id, Run),
+    /// An adopted process has ended.
+    Gone(Id, Run),
+}
+
+impl From<Seen> for Input {
+    fn from(seen: Seen) -> Self {
+        Input::Seen(seen)
+    }
+}
+
+/// Runs the programs of the configuration until told to stop or until a critical one gives up; PID 1's exit status.
+#[must_use]
+pub fn run(config_file: Option<PathBuf>, options: Vec<String>) -> u8 {
+    // Signals come first: whatever takes time below must not swallow one.
+    let signals = match Signals::listen(&SIGNALS) {
+        Ok(signals) => signals,
+        Err(error) => {
+            complain(&format!("polar-supervisor: cannot listen to signals: {error}"));
+            return CANNOT_BEGIN;
+        }
+    };
+    reserve::take();
+    let config = match load(config_file.as_deref()) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            complain(&mistakes.to_string());
+            return EX_CONFIG;
+        }
+    };
+    logger::start(config.supervisor.log_level, config.supervisor.log_format, Stream::stderr());
+    let users = match resolve_users(&config) {
+        Ok(users) => users,
+        Err(cause) => {
+            log::error!(target: logger::SELF, "{cause}");
+            return EX_CONFIG;
+        }
+    };
+    if std::process::id() != 1 {
+        // Orphans of our programs must come to us, not to the machine's own init.
+        if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
+            log::warn!(target: logger::SELF, "cannot become the reaper of orphans: {error}");
+        }
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            log::error!(target: logger::SELF, "cannot begin: {error}");
+            return CANNOT_BEGIN;
+        }
+    };
+    let local = tokio::task::LocalSet::new();
+    local.block_on(
+        &runtime,
+        async move { Shell::new(config, config_file, options, users, signals).live().await },
+    )
+}
+
+fn load(file: Option<&std::path::Path>) -> Result<Config, config::Mistakes> {
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    config::load(file.map_or(config::Source::Default, config::Source::File), &environment)
+}
+
+/// The user of each program.
+fn resolve_users(config: &Config) -> Result<Vec<User>, String> {
+    let accounts = users::Accounts::read();
+    let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+    config
+        .programs
+        .iter()
+        .map(|program| {
+            if geteuid().is_root() {
+                let name = program.process.user.as_deref().unwrap_or("postgres");
+                let named = accounts.named(name, &program.process.groups);
+                named.map_err(|error| format!("program {}: {error}", program.name))
+            } else {
+                // What the process has it keeps, whatever the passwd file says of its group.
+                Ok(User { gid, ..accounts.current(uid, gid) })
+            }
+        })
+        .collect()
+}
+
+struct Shell {
+    state: State,
+    events: VecDeque<Event>,
+    begun: Instant,
+    programs: Vec<Program>,
+    processes: BTreeMap<i32, Role>,
+    config_file: Option<PathBuf>,
+    signals: Signals,
+    stdout: Stream,
+    /// `None` while its thread cannot be made: no lock file is looked at, so nothing starts.
+    watch: Option<Watch>,
+    /// When the thread was tried last.
+    watch_tried: Instant,
+    /// Whether people know that signals to the engine go by way of its user.
+    told_of_kill: bool,
+    inbox: UnboundedReceiver<Input>,
+    tell: UnboundedSender<Input>,
+    status: Option<u8>,
+}
+
+impl Shell {
+    fn new(
+        config: Config,
+        config_file: Option<PathBuf>,
+        options: Vec<String>,
+        users: Vec<User>,
+        signals: Signals,
+    ) -> Self {
+        let specs = config.programs.iter().map(spec).collect();
+        let state = State::new(specs, config.supervisor.stop_timeout);
+        let names: Vec<&str> = config.programs.iter().map(|program| program.name.as_str()).collect();
+        log::info!(
+            target: logger::SELF,
+            "version {}, process {}, programs: {}",
+            env!("CARGO_PKG_VERSION"),
+            std::process::id(),
+            if names.is_empty() { "none".into() } else { names.join(", ") }
+        );
+        let run_dir = config.supervisor.run_dir;
+        let programs: Vec<Program> = config
+            .programs
+            .into_iter()
+            .zip(users)
+            .map(|(config, user)| Program::new(config, user, options.clone(), run_dir.clone()))
+            .collect();
+        let (tell, inbox) = unbounded_channel();
+        let begun = Instant::now();
+        let mut shell = Shell {
+            state,
+            events: VecDeque::new(),
+            begun,
+            programs,
+            processes: BTreeMap::new(),
+            config_file,
+            signals,
+            stdout: Stream::stdout(),
+            watch: None,
+            watch_tried: begun,
+            told_of_kill: false,
+            inbox,
+            tell,
+            status: None,
+        };
+        shell.start_watch();
+        shell
+    }
+
+    fn start_watch(&mut self) {
+        self.watch_tried = Instant::now();
+        match Watch::start(program::targets(&self.programs), self.tell.clone()) {
+            Ok(watch) => self.watch = Some(watch),
+            Err(error) => log::error!(
+                target: logger::SELF,
+                "nothing is started, for no thread can be made to look at the lock files: {}; tried again each second",
+                spawn::in_words(&error)
+            ),
+        }
+    }
+
+    /// One turn after the other, until the core says that it is the end.
+    async fn live(mut self) -> u8 {
+        let bell = match self.signals.bell().and_then(UnixStream::from_std) {
+            Ok(bell) => bell,
+            Err(error) => {
+                log::error!(target: logger::SELF, "cannot wait for signals: {error}");
+                return CANNOT_BEGIN;
+            }
+        };
+        loop {
+            self.settle();
+            if let Some(status) = self.status {
+                return status;
+            }
+            let input = self.wait(&bell).await;
+            if self.watch.is_none() && self.watch_tried.elapsed() >= WATCH_AGAIN {
+                self.start_watch();
+            }
+            // Signals before all else; the files of the watch thread before what the processes tell.
+            self.take_signals();
+            let mut next = input;
+            while let Some(input) = next {
+                self.take_input(input);
+                next = self.inbox.try_recv().ok();
+            }
+            self.events.push_back(Event::Tick);
+        }
+    }
+
+    async fn wait(&mut self, bell: &UnixStream) -> Option<Input> {
+        let timer = core::deadline(&self.state);
+        let timer = timer.and_then(|at| self.begun.checked_add(at));
+        let watch = self.watch.is_none().then(|| self.watch_tried + WATCH_AGAIN);
+        let timer = timer.into_iter().chain(watch).min();
+        let sleep = async {
+            match timer {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = bell.readable() => {
+                let _ = bell.try_io(Interest::READABLE, || Err::<(), _>(std::io::ErrorKind::WouldBlock.into()));
+                None
+            }
+            input = self.inbox.recv() => input,
+            () = sleep => None,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Gives all events to the core, and does what it says, until it is quiet.
+    fn settle(&mut self) {
+        while let Some(event) = self.events.pop_front() {
+            let state = std::mem::replace(&mut self.state, State::new(Vec::new(), Duration::ZERO));
+            let (state, actions) = core::step(state, self.now(), event);
+            self.state = state;
+            for action in actions {
+                self.act(action);
+            }
+        }
+    }
+
+    fn take_signals(&mut self) {
+        for signal in self.signals.take() {
+            match signal {
+                libc::SIGCHLD => self.reap(),
+                libc::SIGTERM | libc::SIGINT => self.events.push_back(Event::Stop),
+                libc::SIGQUIT => self.events.push_back(Event::Quit),
+                libc::SIGHUP if std::process::id() != 1 && isatty(std::io::stdin()).unwrap_or(false) => {
+                    self.events.push_back(Event::Stop);
+                }
+                libc::SIGHUP => self.reload(),
+                libc::SIGUSR1 => self.report(),
+                libc::SIGUSR2 => {
+                    log::info!(target: logger::SELF, "no log file of ours is open: nothing to reopen")
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Reaps everything there is: the one place that waits for processes.
+    fn reap(&mut self) {
+        loop {
+            let (pid, end) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, End::Code(code)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, End::Signal(signal as i32)),
+                Ok(WaitStatus::StillAlive) | Err(nix::errno::Errno::ECHILD) => return,
+                Ok(_) | Err(nix::errno::Errno::EINTR) => continue,
+                Err(error) => {
+                    log::error!(target: logger::SELF, "cannot wait for children: {error}");
+                    return;
+                }
+            };
+            self.process_ended(pid.as_raw(), end);
+        }
+    }
+
+    fn take_input(&mut self, input: Input) {
+        match input {
+            Input::Seen(Seen::Lock(id, lock)) => self.events.push_back(Event::Lock(id, lock)),
+            Input::Seen(Seen::PidFile(id, pid)) => {
+                let ours =
+                    self.programs.get(id.0).and_then(|program| program.main.as_ref()).map(|main| main.pid);
+                self.events.push_back(Event::PidFile(id, pid.is_some() && pid != ours));
+                if let Some((theirs, ours)) = pid.zip(ours).filter(|(theirs, ours)| theirs != ours) {
+                    self.see_usurper(id, theirs, ours);
+                }
+            }
+            Input::Seen(Seen::Ready(id, run)) => {
+                self.events.push_back(Event::Ready(id, run));
+                if let Some(program) = self.programs.get_mut(id.0) {
+                    program.last_failure = None;
+                }
+            }
+            Input::Seen(Seen::Note(id, text)) => log::warn!(target: self.name(id), "{text}"),
+            Input::Reported(id, run) => self.take_reports(id, run),
+            Input::Gone(id, run) => {
+                // If it had been given to us as an orphan, its status is here.
+                self.reap();
+                self.adopted_gone(id, run);
+            }
+        }
+    }
+
+    fn take_reports(&mut self, id: Id, run: Run) {
+        let Some(program) = self.programs.get_mut(id.0) else { return };
+        let name = program.config.name.clone();
+        let Some(errand) = program.errand.as_mut().filter(|errand| errand.run == run) else { return };
+        for (report, descriptor) in errand.reports.take() {
+            match report {
+                // Without it nothing may start: a lock that nobody holds keeps nobody out.
+                Report::Keeper => program.keeper = descriptor,
+                Report::Initializing => self.events.push_back(Event::Initializing(id, run)),
+                Report::Note { warning: true, text } => log::warn!(target: &name, "{text}"),
+                Report::Note { warning: false, text } => log::info!(target: &name, "{text}"),
+                Report::Verdict(verdict) => errand.verdict = Some(verdict),
+            }
+        }
+    }
+
+    fn name(&self, id: Id) -> &str {
+        self.programs.get(id.0).map_or(logger::SELF, |program| program.config.name.as_str())
+    }
+
+    /// The pid file names another process than the engine that serves: two postmasters are on the same data. PostgreSQL
+    /// looks after its pid file once a minute, and ends itself; until the other one has done so too, none is started.
+    fn see_usurper(&mut self, id: Id, theirs: i32, ours: i32) {
+        let up = self.state.program(id).is_some_and(|program| matches!(program.phase, Phase::Up { .. }));
+        // Before it is ready the file may still be the one that a dead postmaster left.
+        let Some(program) = self.programs.get_mut(id.0).filter(|_| up) else { return };
+        program.usurped = true;
+        log::error!(
+            target: &program.config.name,
+            "TWO SERVERS ON ONE DATA DIRECTORY: {} names process {theirs}, and process {ours} serves. Somebody has \
+             started another one without a supervisor, perhaps in another container: stop it at once, it destroys the data",
+            program.engine().data_dir.join("postmaster.pid").display()
+        );
+    }
+
+    /// SIGHUP: reads the configuration again; a bad one changes nothing.
+    fn reload(&mut self) {
+        let config = match load(self.config_file.as_deref()) {
+            Ok(config) => config,
+            Err(mistakes) => {
+                for mistake in &mistakes.0 {
+                    log::error!(target: logger::SELF, "not reloaded, nothing has changed: {mistake}");
+                }
+                return;
+            }
+        };
+        logger::set_level(config.supervisor.log_level);
+        let next_start = "takes effect when the supervisor starts the next time";
+        for gone in self.programs.iter().map(|known| &known.config.name) {
+            if !config.programs.iter().any(|program| program.name == *gone) {
+                log::warn!(target: gone, "it is not in the configuration any more: that {next_start}");
+            }
+        }
+        for program in config.programs {
+            let place = self.programs.iter().position(|known| known.config.name == program.name);
+            let Some((place, known)) = place.and_then(|at| Some((at, self.programs.get_mut(at)?))) else {
+                log::warn!(target: &program.name, "it is in the configuration for the first time: that {next_start}");
+                continue;
+            };
+            if let Some(keys) = known.fixed_keys_that_differ(&program) {
+                log::warn!(target: &program.name, "{keys} cannot change while the supervisor runs: its whole section {next_start}");
+                continue;
+            }
+            self.events.push_back(Event::Respec(Id(place), spec(&program)));
+            known.config = program;
+        }
+        if let Some(watch) = &self.watch {
+            watch.targets(program::targets(&self.programs));
+        }
+        log::info!(target: logger::SELF, "configuration reloaded; what an engine reads at its start waits for that");
+        self.reload_engines();
+    }
+
+    /// SIGUSR1: says how it stands.
+    fn report(&self) {
+        for (id, report) in core::report(&self.state, self.now()) {
+            log::info!(
+                target: self.name(id),
+                "{}{} for {:.1} s, restarts: {}, failures in a row: {}{}",
+                report.state,
+                report.reason.map(|reason| format!(" ({reason})")).unwrap_or_default(),
+                report.since.as_secs_f64(),
+                report.restarts,
+                report.failures,
+                if report.adopted { ", adopted" } else { "" }
+            );
+        }
+    }
+}
