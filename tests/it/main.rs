@@ -1,0 +1,15 @@
+//! The supervisor as real PID 1 over real PostgreSQL: one behaviour group a module.
+//!
+//! Every test that starts an instance needs root (for namespaces) and PostgreSQL's server package; `make test` sees
+//! to both. A test waits for a condition, never for a time.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "test code: a panic is how a test fails, and nothing here is an API"
+)]
+
+mod common;
+mod harness;
