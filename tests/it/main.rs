@@ -12,4 +12,7 @@
 )]
 
 mod common;
+mod first_boot;
+mod first_boot_faults;
+mod first_boot_scripts;
 mod harness;
