@@ -16,3 +16,6 @@ mod first_boot;
 mod first_boot_faults;
 mod first_boot_scripts;
 mod harness;
+mod lock;
+mod lock_kinds;
+mod lock_when;
