@@ -11,7 +11,9 @@
     reason = "test code: a panic is how a test fails, and nothing here is an API"
 )]
 
+mod classes;
 mod common;
+mod engine_process;
 mod first_boot;
 mod first_boot_faults;
 mod first_boot_scripts;
@@ -19,3 +21,7 @@ mod harness;
 mod lock;
 mod lock_kinds;
 mod lock_when;
+mod orphans;
+mod restart;
+mod stop;
+mod stop_between;
