@@ -11,17 +11,23 @@
     reason = "test code: a panic is how a test fails, and nothing here is an API"
 )]
 
+mod adopted;
+mod adopted_death;
 mod classes;
 mod common;
 mod engine_process;
 mod first_boot;
 mod first_boot_faults;
 mod first_boot_scripts;
+mod foreign;
 mod harness;
 mod lock;
 mod lock_kinds;
 mod lock_when;
 mod orphans;
 mod restart;
+mod stale;
 mod stop;
 mod stop_between;
+mod two_keepers;
+mod two_managers;
