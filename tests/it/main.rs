@@ -13,10 +13,13 @@
 
 mod adopted;
 mod adopted_death;
+mod bad_configuration;
+mod bad_data;
 mod classes;
 mod common;
 mod disk_full_lock;
 mod engine_process;
+mod exec;
 mod first_boot;
 mod first_boot_faults;
 mod first_boot_scripts;
@@ -32,9 +35,12 @@ mod machines_disk;
 mod machines_limits;
 mod machines_users;
 mod non_root;
+mod not_pid_1;
 mod orphans;
+mod output;
 mod planted;
 mod planted_links;
+mod reload;
 mod restart;
 mod stale;
 mod stop;
