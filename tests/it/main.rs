@@ -42,6 +42,7 @@ mod planted;
 mod planted_links;
 mod reload;
 mod restart;
+mod soak_smoke;
 mod stale;
 mod stop;
 mod stop_between;
