@@ -7,8 +7,10 @@
 //! | `src/bin` | the programs: a few lines each, they map a result to an exit status |
 //! | [`supervisor`] | PID 1: a pure `core` that decides, a `shell` that acts, `prepare` that touches the data directory |
 //! | [`engine`] | all that is known of the engine family: pid file, control file, configuration files, passwords |
+//! | [`control`] | the control socket: what is said over it, and the client's side |
 //! | [`config`] | `supervisor.toml`: what was typed, and what it means |
 
 pub mod config;
+pub mod control;
 pub mod engine;
 pub mod supervisor;

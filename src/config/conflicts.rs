@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::keys::Section;
-use super::meant::{Config, Kind, Postgres, Program};
+use super::meant::{Config, Postgres, Program};
 use super::mistake::{Mistake, Origin, quoted};
 use super::span;
 use super::typed::{Scope, Typed};
@@ -16,8 +16,7 @@ pub(super) fn check(typed: &Typed, config: &Config, mistakes: &mut Vec<Mistake>)
         .iter()
         .filter_map(|program| {
             let scope = typed.programs.get(&program.name)?;
-            let Kind::Postgres(postgres) = &program.kind;
-            Some(Engine { program, postgres, scope })
+            Some(Engine { program, postgres: program.kind.engine()?, scope })
         })
         .collect();
     for engine in &engines {

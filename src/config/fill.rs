@@ -10,7 +10,7 @@ use serde::de::value::StrDeserializer;
 
 use super::check::{self, Value};
 use super::keys::{self, Key, Preset, Section};
-use super::meant::{Config, Kind, Postgres, Process, Program, Restart, Supervisor};
+use super::meant::{Config, Kind, Needs, Output, Postgres, Process, Program, Restart, Supervisor};
 use super::mistake::Mistake;
 use super::raw::{self, Node, Raw};
 use super::typed::{Scope, Typed};
@@ -25,7 +25,7 @@ pub(super) fn fill(typed: &Typed) -> Result<Config, Mistake> {
         .iter()
         .map(|(name, scope)| program(name, scope, &supervisor))
         .collect::<Result<_, _>>()?;
-    Ok(Config { supervisor, programs })
+    Ok(Config { supervisor, serve: None, programs })
 }
 
 /// A key's default; `places` are what `<data_dir>` and such stand for.
@@ -166,6 +166,9 @@ fn program(name: &str, scope: &Scope, supervisor: &Supervisor) -> Result<Program
         restart: restart(&Reader { section: Section::Restart, ..read })?,
         stop_timeout,
         critical: read.get("critical")?,
+        needs: Needs::default(),
+        live: None,
+        output: Output::Inherit,
     })
 }
 
@@ -186,6 +189,7 @@ fn postgres(read: &Reader<'_>, data_dir: PathBuf) -> Result<Postgres, Mistake> {
         init_scripts: read.get("init_scripts")?,
         stop_mode: read.word("stop_mode")?,
         parameters: read.get("parameters")?,
+        follow_engine_log: false,
     })
 }
 

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// `[supervisor]`
     pub supervisor: Supervisor,
+    /// `[serve]`: health and metrics over HTTP; off unless given.
+    pub serve: Option<Serve>,
     /// `[program.NAME]`, in the order of their names.
     pub programs: Vec<Program>,
 }
@@ -28,6 +30,13 @@ pub struct Supervisor {
     pub log_format: LogFormat,
     /// How long an ordered shutdown of all programs may take.
     pub stop_timeout: Duration,
+}
+
+/// `[serve]`: health and metrics over HTTP, by a process of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serve {
+    /// Address and port that it listens on.
+    pub listen: std::net::SocketAddr,
 }
 
 /// The least severe message that is logged.
@@ -71,6 +80,12 @@ pub struct Program {
     pub stop_timeout: Duration,
     /// Whether PID 1 ends when this program gives up.
     pub critical: bool,
+    /// What it needs.
+    pub needs: Needs,
+    /// The check that it still answers; failing restarts it.
+    pub live: Option<Live>,
+    /// Where its standard output and error go.
+    pub output: Output,
 }
 
 /// The kinds of programs.
@@ -79,6 +94,131 @@ pub struct Program {
 pub enum Kind {
     /// A PolarDB or PostgreSQL server.
     Postgres(Box<Postgres>),
+    /// A process that is to run as long as the container.
+    Command(Box<Command>),
+    /// A process that is to end with status 0 once.
+    Oneshot(Box<Command>),
+}
+
+impl Kind {
+    /// The keys of an engine.
+    #[must_use]
+    pub fn engine(&self) -> Option<&Postgres> {
+        match self {
+            Kind::Postgres(engine) => Some(engine),
+            Kind::Command(_) | Kind::Oneshot(_) => None,
+        }
+    }
+
+    /// The keys of a command or a one-shot.
+    #[must_use]
+    pub fn command(&self) -> Option<&Command> {
+        match self {
+            Kind::Postgres(_) => None,
+            Kind::Command(command) | Kind::Oneshot(command) => Some(command),
+        }
+    }
+}
+
+/// What a program needs of others, by their names; `before` of another one is turned round into its `after`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Needs {
+    /// It starts after these are up, as far as they are wanted, and stops before them.
+    pub after: Vec<String>,
+    /// As `after`, and it does not start without them.
+    pub requires: Vec<String>,
+    /// It stops when one that it requires goes down.
+    pub bound: bool,
+}
+
+/// The keys of kinds `command` and `oneshot`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// The program and its arguments; not empty.
+    pub command: Vec<String>,
+    /// The folder that it starts in.
+    pub working_dir: PathBuf,
+    /// When it counts as ready; a `oneshot` has none.
+    pub ready: Option<Ready>,
+    /// The number of the signal that asks it to end.
+    pub stop_signal: i32,
+    /// How far the last rung reaches.
+    pub kill_reach: KillReach,
+}
+
+/// When a command counts as ready; without it as soon as it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// The check.
+    pub check: Check,
+    /// Not ready after this long is a failure.
+    pub timeout: Duration,
+}
+
+/// A check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Check {
+    /// This command ends with status 0.
+    Exec(Vec<String>),
+    /// This host (an address) and port accept a connection.
+    Tcp(std::net::SocketAddr),
+    /// The program says `READY=1` on the socket of `NOTIFY_SOCKET` (readiness only).
+    NotifySystemd,
+    /// The program writes a line to this descriptor, or closes it after one (readiness only; s6's way).
+    NotifyFd(i32),
+    /// The server answers a connection to its own socket, a refusal for recovery included (kind `postgres`, liveness only).
+    Engine,
+}
+
+/// The check that a program still answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// The check: `exec` or `tcp`; of an engine also its own.
+    pub check: Check,
+    /// From one check's begin to the next one's.
+    pub period: Duration,
+    /// One that takes longer has failed.
+    pub timeout: Duration,
+    /// So many failures in a row restart the program.
+    pub failures: u32,
+}
+
+/// Where a program's standard output and error go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Output {
+    /// Unchanged to those of PID 1. An engine's lines pass through PID 1, for the last ones tell why it ended.
+    Inherit,
+    /// Line by line to PID 1's standard output, with the program's name in front.
+    Prefix,
+    /// Line by line to PID 1's standard output, each as a JSON object.
+    Json,
+    /// Into a file.
+    File(OutputFile),
+}
+
+/// A file that a program's output goes to; the full one is renamed `NAME.1`, and so on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputFile {
+    /// The file, absolute; a relative one is below `log_dir`.
+    pub file: PathBuf,
+    /// When it is full, in bytes.
+    pub size: u64,
+    /// How many full ones are kept.
+    pub keep: u32,
+}
+
+/// How far a kill reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KillReach {
+    /// The main process.
+    Main,
+    /// Its process group.
+    Group,
+    /// All that descends from it.
+    Tree,
 }
 
 /// How a process is made; what is `None` or empty is inherited from PID 1.
@@ -133,6 +273,8 @@ pub struct Postgres {
     pub stop_mode: StopMode,
     /// Default settings of the engine.
     pub parameters: BTreeMap<String, String>,
+    /// Whether the lines of the engine's log collector go to PID 1's standard output too.
+    pub follow_engine_log: bool,
 }
 
 /// Whether an empty data directory is initialized.

@@ -29,8 +29,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub use meant::{
-    Config, Init, Kind, LogFormat, LogLevel, OnGiveUp, Postgres, Process, Program, Restart, RestartPolicy,
-    StopMode, Supervisor,
+    Check, Command, Config, Init, KillReach, Kind, Live, LogFormat, LogLevel, Needs, OnGiveUp, Output,
+    OutputFile, Postgres, Process, Program, Ready, Restart, RestartPolicy, Serve, StopMode, Supervisor,
 };
 pub use mistake::{ENVIRONMENT, Mistake, Mistakes};
 pub use show::{reference, to_toml};

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::check::Value;
 use super::keys::{self, Form, Key, Preset, Section};
-use super::meant::{Config, Kind, Program};
+use super::meant::{Config, Program};
 use super::span;
 
 /// The effective configuration as TOML, which [`read`](super::read) accepts and turns into the same [`Config`]. What is
@@ -115,7 +115,7 @@ fn of_supervisor(config: &Config, key: &Key) -> Option<Value> {
 }
 
 fn of_program(program: &Program, key: &Key) -> Option<Value> {
-    let Kind::Postgres(postgres) = &program.kind;
+    let postgres = program.kind.engine()?;
     let process = &program.process;
     let restart = &program.restart;
     match key.name {

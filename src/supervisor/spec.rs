@@ -11,21 +11,29 @@ const UPKEEP: Duration = Duration::from_secs(60 * 60);
 /// What the core must know of a program.
 #[must_use]
 pub fn spec(program: &config::Program) -> Spec {
-    let config::Kind::Postgres(engine) = &program.kind;
+    let engine = program.kind.engine();
     let restart = &program.restart;
     Spec {
         name: program.name.clone(),
-        lock_file: engine.lock_file.display().to_string(),
+        kind: match program.kind {
+            config::Kind::Postgres(_) => core::Kind::Engine,
+            config::Kind::Command(_) => core::Kind::Command,
+            config::Kind::Oneshot(_) => core::Kind::Oneshot,
+        },
+        lock_file: engine.map(|engine| engine.lock_file.display().to_string()),
         critical: program.critical,
-        prepares: true,
+        prepares: engine.is_some(),
         after: Vec::new(),
+        requires: Vec::new(),
+        bound: program.needs.bound,
+        ready_within: program.kind.command().and_then(|command| Some(command.ready.as_ref()?.timeout)),
         ladder: Ladder {
-            first: match engine.stop_mode {
-                config::StopMode::Smart => Rung::Smart,
-                config::StopMode::Fast => Rung::Fast,
-                config::StopMode::Immediate => Rung::Immediate,
+            first: match engine.map(|engine| engine.stop_mode) {
+                Some(config::StopMode::Smart) => Rung::Smart,
+                Some(config::StopMode::Immediate) => Rung::Immediate,
+                Some(config::StopMode::Fast) | None => Rung::Fast,
             },
-            immediate: true,
+            immediate: engine.is_some(),
             budget: program.stop_timeout,
         },
         restart: core::Restart {
@@ -44,6 +52,6 @@ pub fn spec(program: &config::Program) -> Spec {
                 config::OnGiveUp::Stay => core::OnGiveUp::Stay,
             },
         },
-        upkeep: (!engine.log_keep.is_zero()).then_some(UPKEEP),
+        upkeep: engine.is_some_and(|engine| !engine.log_keep.is_zero()).then_some(UPKEEP),
     }
 }

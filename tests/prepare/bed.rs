@@ -72,6 +72,7 @@ impl Bed {
         let (uid, gid) = postgres_ids();
         let at = |name: &str| dir.path().join(name);
         let engine = Postgres {
+            follow_engine_log: false,
             bin_dir: None,
             data_dir: at("data"),
             port: 5432,

@@ -190,7 +190,7 @@ fn several_programs_and_their_variables() {
         .programs
         .iter()
         .map(|program| {
-            let Kind::Postgres(postgres) = &program.kind;
+            let postgres = program.kind.engine().expect("an engine");
             (program.name.as_str(), postgres.port, program.restart.policy)
         })
         .collect();
@@ -199,7 +199,7 @@ fn several_programs_and_their_variables() {
         .programs
         .iter()
         .map(|program| {
-            let Kind::Postgres(postgres) = &program.kind;
+            let postgres = program.kind.engine().expect("an engine");
             postgres.data_dir.to_str().expect("UTF-8")
         })
         .collect();

@@ -26,8 +26,7 @@ fn good(text: &str) -> Config {
 /// The only engine of a configuration.
 fn engine(config: &Config) -> &Postgres {
     assert_eq!(config.programs.len(), 1);
-    let Kind::Postgres(postgres) = &config.programs[0].kind;
-    postgres
+    config.programs[0].kind.engine().expect("an engine")
 }
 
 fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

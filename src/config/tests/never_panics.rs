@@ -83,7 +83,7 @@ proptest! {
     ) {
         prop_assume!(path != "/.." && path != "/." && path != "/run" && path != "/log");
         let mut config = good("");
-        let Kind::Postgres(postgres) = &mut config.programs[0].kind;
+        let Kind::Postgres(postgres) = &mut config.programs[0].kind else { panic!("no engine") };
         prop_assume!(name != "port" && name != "include");
         postgres.conf_template = Some(path.clone().into());
         postgres.port = number;

@@ -46,6 +46,7 @@ mod note;
 mod report;
 mod search;
 mod settle;
+mod spec;
 #[cfg(test)]
 mod tests;
 
@@ -53,11 +54,12 @@ pub use backoff::backoff;
 pub use classify::{Class, Evidence, classify};
 pub use ladder::{Ladder, Rung, rung, rung_at};
 pub use model::{
-    Action, Doubt, End, Event, ExitStatus, Fit, GaveUp, Id, Level, Lock, OnGiveUp, Phase, PidFile, Policy,
-    Prepared, Program, Restart, Run, Shutdown, Spec, State, Time, What,
+    Action, Doubt, End, Event, ExitStatus, Fit, GaveUp, Id, Level, Lock, Phase, PidFile, Prepared, Program,
+    Run, Shutdown, State, Time, What, Wish,
 };
 pub use report::{Report, report};
 pub use settle::deadline;
+pub use spec::{Kind, OnGiveUp, Policy, Restart, Spec};
 
 /// Decides: folds `event`, which happened at `now`, into `state`, and gives what is to be done.
 ///

@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::classify::Class;
-use super::ladder::{Ladder, Rung};
+use super::ladder::Rung;
+use super::spec::Spec;
 
 /// Time since PID 1 started.
 pub type Time = Duration;
@@ -16,66 +17,6 @@ pub struct Id(pub usize);
 /// One process that was started for a program; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Run(pub u64);
-
-/// What the core must know of a program's configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spec {
-    /// Its name.
-    pub name: String,
-    /// Its lock file, for messages.
-    pub lock_file: String,
-    /// Whether PID 1 ends when it gives up.
-    pub critical: bool,
-    /// Whether a `prepare` child must say yes before each start.
-    pub prepares: bool,
-    /// It starts after these are up, and stops before them.
-    pub after: Vec<Id>,
-    /// How it is stopped.
-    pub ladder: Ladder,
-    /// When it is started again.
-    pub restart: Restart,
-    /// How often its upkeep runs while it is up (old log files); `None`: never.
-    pub upkeep: Option<Duration>,
-}
-
-/// When a program is started again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restart {
-    /// After which ends.
-    pub policy: Policy,
-    /// Pause after the first failure.
-    pub min_backoff: Duration,
-    /// The longest pause.
-    pub max_backoff: Duration,
-    /// Pause after an exit 0 that was not asked for: room for somebody else's `pg_ctl restart`.
-    pub clean_exit_delay: Duration,
-    /// This long ready clears the failures.
-    pub reset_after: Duration,
-    /// Failures in a row after which it gives up; 0: never.
-    pub give_up_after: u32,
-    /// What giving up does.
-    pub on_give_up: OnGiveUp,
-}
-
-/// After which ends a program is started again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Policy {
-    /// After each.
-    Always,
-    /// After a failure.
-    OnFailure,
-    /// After none.
-    Never,
-}
-
-/// What giving up does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnGiveUp {
-    /// PID 1 ends, if the program is critical.
-    Exit,
-    /// PID 1 lives, the program stays failed.
-    Stay,
-}
 
 /// All that the core knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -413,6 +354,17 @@ pub enum Prepared {
     Broke(String),
 }
 
+/// What an operator wants of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// To run.
+    Up,
+    /// To be stopped, and stay down until the next word; by this rung at first, where one is named.
+    Down(Option<Rung>),
+    /// To be stopped if it runs, and started.
+    Restart(Option<Rung>),
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -426,10 +378,18 @@ pub enum Event {
     Lock(Id, Lock),
     /// A pid file that names a process which is not ours has come or changed (`true`), or is gone.
     PidFile(Id, bool),
-    /// An operator wants the program up, or down.
-    Operator(Id, bool),
-    /// The configuration of a program has changed.
-    Respec(Id, Spec),
+    /// An operator's word.
+    Operator(Id, Wish),
+    /// The configuration of a program has changed; `true`: what runs has to be started again for it.
+    Respec(Id, Spec, bool),
+    /// A program has come into the configuration; its [`Id`] is the next one.
+    Add(Spec),
+    /// A program has left the configuration: it is stopped, and its [`Id`] never used again.
+    Remove(Id),
+    /// The engine that runs is a standby (`true`), or takes writes.
+    Standby(Id, Run, bool),
+    /// The main process has failed its `live` checks, and why.
+    Unwell(Id, Run, String),
     /// The `prepare` child has begun a first boot.
     Initializing(Id, Run),
     /// The `prepare` child has ended.

@@ -6,11 +6,12 @@ use super::backoff::backoff;
 use super::classify::Class;
 use super::ladder::{Rung, harder};
 use super::model::{
-    Action, Doubt, End, Event, ExitStatus, Fit, GaveUp, Id, Level, Lock, OnGiveUp, Phase, Policy, Prepared,
-    Program, Run, Shutdown, State, What,
+    Action, Doubt, End, Event, ExitStatus, Fit, GaveUp, Id, Level, Lock, Phase, Prepared, Program, Run,
+    Shutdown, State, What, Wish,
 };
 use super::search;
 use super::settle::stop_ladder;
+use super::spec::{OnGiveUp, Policy};
 
 /// How long to wait before the data directory, or a fork that failed, is tried again: long enough to cost nothing,
 /// short enough that nobody waits for it.
@@ -26,8 +27,9 @@ pub(super) fn note(state: &mut State, event: Event, actions: &mut Vec<Action>) {
         Event::Quit => quit(state, actions),
         Event::Lock(id, lock) => with(state, id, |p, now| lock_seen(p, id, lock, now, actions)),
         Event::PidFile(id, there) => with(state, id, |p, now| search::pid_file_seen(p, there, now)),
-        Event::Operator(id, up) => with(state, id, |p, now| operator(p, up, now)),
-        Event::Respec(id, spec) => with(state, id, |p, _| p.spec = spec),
+        Event::Operator(id, wish) => with(state, id, |p, now| operator(p, wish != Wish::Down(None), now)),
+        Event::Respec(id, spec, _) => with(state, id, |p, _| p.spec = spec),
+        Event::Add(_) | Event::Remove(_) | Event::Standby(..) | Event::Unwell(..) => {}
         Event::Initializing(id, run) => {
             with(state, id, |p, _| p.initializing |= p.phase == Phase::Preparing { run });
         }
@@ -117,7 +119,7 @@ fn lock_seen(program: &mut Program, id: Id, lock: Lock, now: Duration, actions: 
     if lock == Lock::Present {
         search::again(program, now);
     }
-    let file = &program.spec.lock_file;
+    let Some(file) = &program.spec.lock_file else { return };
     let runs = program.run().is_some() && !matches!(program.phase, Phase::Searching { .. });
     match (lock, runs) {
         (Lock::Present, true) => say(actions, Level::Warn, id, format!("locked: {file} exists; stopping")),

@@ -108,7 +108,7 @@ impl Shell {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
         let program = self.programs.get(id.0).ok_or_else(missing)?;
         let suspect = self.state.program(id).is_some_and(|known| known.suspect);
-        let stdin = as_stdin(&program.order(job, suspect))?;
+        let stdin = as_stdin(&program.order(job, suspect).ok_or_else(missing)?)?;
         let (reports, theirs) = Reports::new()?;
         let mut descriptors = vec![(theirs, REPORT_FD)];
         if let Some(keeper) = &program.keeper {

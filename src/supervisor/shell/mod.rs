@@ -378,7 +378,7 @@ impl Shell {
             target: &program.config.name,
             "TWO SERVERS ON ONE DATA DIRECTORY: {} names process {theirs}, and process {ours} serves. Somebody has \
              started another one without a supervisor, perhaps in another container: stop it at once, it destroys the data",
-            program.engine().data_dir.join("postmaster.pid").display()
+            program.engine().map(|engine| engine.data_dir.join("postmaster.pid")).unwrap_or_default().display()
         );
     }
 
@@ -410,7 +410,7 @@ impl Shell {
                 log::warn!(target: &program.name, "{keys} cannot change while the supervisor runs: its whole section {next_start}");
                 continue;
             }
-            self.events.push_back(Event::Respec(Id(place), spec(&program)));
+            self.events.push_back(Event::Respec(Id(place), spec(&program), false));
             known.config = program;
         }
         if let Some(watch) = &self.watch {

@@ -103,9 +103,9 @@ impl Program {
 
     /// Keys of the kind that a running program cannot do without, by name, where `other` has them otherwise.
     pub(crate) fn fixed_keys_that_differ(&self, other: &config::Program) -> Option<String> {
-        let config::Kind::Postgres(engine) = &other.kind;
+        let (ours, theirs) = (self.engine(), other.kind.engine());
         let differ = [
-            ("data_dir", engine.data_dir != self.engine().data_dir),
+            ("data_dir", ours.map(|engine| &engine.data_dir) != theirs.map(|engine| &engine.data_dir)),
             ("user", other.process.user != self.config.process.user),
             ("groups", other.process.groups != self.config.process.groups),
         ];
@@ -115,17 +115,16 @@ impl Program {
     }
 
     /// The engine's own configuration.
-    pub(crate) fn engine(&self) -> &config::Postgres {
-        let config::Kind::Postgres(engine) = &self.config.kind;
-        engine
+    pub(crate) fn engine(&self) -> Option<&config::Postgres> {
+        self.config.kind.engine()
     }
 
     /// What the `prepare` child is told; `suspect`: somebody else may be about to start the engine.
-    pub(crate) fn order(&self, errand: Job, suspect: bool) -> Order {
-        Order {
+    pub(crate) fn order(&self, errand: Job, suspect: bool) -> Option<Order> {
+        Some(Order {
             errand,
             program: self.config.name.clone(),
-            engine: self.engine().clone(),
+            engine: self.engine()?.clone(),
             options: self.options.clone(),
             user: self.user.clone(),
             environment: self.environment(),
@@ -138,7 +137,7 @@ impl Program {
             lived: self.lived,
             usurped: self.usurped,
             last_failure: self.last_failure.clone(),
-        }
+        })
     }
 
     /// The engine's environment: a short list of ours, its user, its data directory, and what is configured.
@@ -155,7 +154,9 @@ impl Program {
         variables.entry("PATH".into()).or_insert_with(|| path.into());
         variables.insert("HOME".into(), self.user.home.clone());
         variables.insert("SHELL".into(), "/bin/sh".into());
-        variables.insert("PGDATA".into(), self.engine().data_dir.display().to_string());
+        if let Some(engine) = self.engine() {
+            variables.insert("PGDATA".into(), engine.data_dir.display().to_string());
+        }
         if let Some(name) = &self.user.name {
             variables.insert("USER".into(), name.clone());
             variables.insert("LOGNAME".into(), name.clone());
@@ -170,12 +171,15 @@ pub(crate) fn targets(programs: &[Program]) -> Vec<Target> {
     programs
         .iter()
         .enumerate()
-        .map(|(place, program)| Target {
-            id: Id(place),
-            lock_file: program.engine().lock_file.clone(),
-            lock_poll: program.engine().lock_poll,
-            data_dir: program.engine().data_dir.clone(),
-            user: (program.user.uid, program.user.gid),
+        .filter_map(|(place, program)| {
+            let engine = program.engine()?;
+            Some(Target {
+                id: Id(place),
+                lock_file: engine.lock_file.clone(),
+                lock_poll: engine.lock_poll,
+                data_dir: engine.data_dir.clone(),
+                user: (program.user.uid, program.user.gid),
+            })
         })
         .collect()
 }

@@ -143,12 +143,13 @@ impl World {
                     book.forget();
                 }
             }
-            Event::Operator(id, up) => {
+            Event::Operator(id, wish) => {
+                let up = *wish != Wish::Down(None);
                 let was = std::mem::replace(&mut laws.books[id.0].operator_down, !up);
                 if !was && !up {
                     laws.books[id.0].unwanted(now);
                 }
-                if *up {
+                if up {
                     laws.books[id.0].forget();
                 }
             }

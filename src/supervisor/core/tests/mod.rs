@@ -12,8 +12,8 @@ mod world;
 use std::time::Duration;
 
 use super::{
-    Action, Class, Doubt, End, Event, Evidence, Id, Ladder, Lock, OnGiveUp, Phase, PidFile, Policy, Prepared,
-    Restart, Run, Rung, Spec, State, Time, What, classify, deadline, report, step,
+    Action, Class, Doubt, End, Event, Evidence, Id, Kind, Ladder, Lock, OnGiveUp, Phase, PidFile, Policy,
+    Prepared, Restart, Run, Rung, Spec, State, Time, What, Wish, classify, deadline, report, step,
 };
 
 const ENGINE: Id = Id(0);
@@ -27,10 +27,14 @@ fn ms(n: u64) -> Duration {
 fn engine() -> Spec {
     Spec {
         name: "engine".into(),
-        lock_file: "/data/ins_lock".into(),
+        kind: Kind::Engine,
+        lock_file: Some("/data/ins_lock".into()),
         critical: true,
         prepares: true,
         after: Vec::new(),
+        requires: Vec::new(),
+        bound: false,
+        ready_within: None,
         ladder: Ladder { first: Rung::Fast, immediate: true, budget: ms(45_000) },
         restart: Restart {
             policy: Policy::Always,

@@ -42,14 +42,14 @@ fn one_move(world: &mut World, number: u32) {
     match part(0, 32) {
         0..4 => world.tell(Event::Lock(id, Lock::Present)),
         4..9 => world.tell(Event::Lock(id, Lock::Absent)),
-        9..11 => world.tell(Event::Operator(id, false)),
-        11..13 => world.tell(Event::Operator(id, true)),
+        9..11 => world.tell(Event::Operator(id, Wish::Down(None))),
+        11..13 => world.tell(Event::Operator(id, Wish::Up)),
         13..15 => world.hurt(id, End::Signal(9)),
         15 => world.hurt(id, End::Code(0)),
         16..18 => world.tell_stale(part(12, 64)),
         18 if part(24, 4) == 3 => world.tell(Event::Stop),
         19 if part(24, 4) == 3 => world.tell(Event::Quit),
-        20 => world.tell(Event::Respec(id, world.state.programs[id.0].spec.clone())),
+        20 => world.tell(Event::Respec(id, world.state.programs[id.0].spec.clone(), false)),
         21 => world.tell(Event::Lock(id, Lock::Unknown)),
         23..26 => world.tell(Event::PidFile(id, true)),
         26 => world.tell(Event::PidFile(id, false)),
@@ -76,7 +76,7 @@ fn comes_to_rest(world: &mut World) {
         for id in programs.clone() {
             world.tell(Event::Lock(id, Lock::Absent));
             if !world.state.programs[id.0].operator_up || world.laws.done(id) {
-                world.tell(Event::Operator(id, true));
+                world.tell(Event::Operator(id, Wish::Up));
             }
         }
         world.pass(ms(300_000));

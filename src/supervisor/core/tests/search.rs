@@ -62,7 +62,7 @@ fn while_it_backs_off_it_is_adopted_at_once_and_stays() {
 #[test]
 fn an_operator_who_wants_it_down_gets_it_stopped() {
     let mut story = Story::new(vec![engine()]);
-    story.at(0, Event::Operator(ENGINE, false));
+    story.at(0, Event::Operator(ENGINE, Wish::Down(None)));
     story.at(0, lock(Lock::Absent));
     assert_eq!(story.at(1_000, pid_file(true)), "search 0#1");
     assert_eq!(story.at(1_010, found(1, Prepared::Foreign)), "adopt 0#2, signal 0#2 fast");

@@ -216,7 +216,7 @@ fn with_stay_it_stays_down_until_a_word_or_an_unlock() {
     assert_eq!(story.at(2_000, Event::Remains(ENGINE, Run(2), 0)), "");
     assert_eq!((story.phase().as_str(), story.deadline()), ("failed", None));
     let mut unlocked = story.clone();
-    assert_eq!(story.at(90_000, Event::Operator(ENGINE, true)), "prepare 0#3");
+    assert_eq!(story.at(90_000, Event::Operator(ENGINE, Wish::Up)), "prepare 0#3");
     assert_eq!(story.failures(), 0);
     assert_eq!(unlocked.at(90_000, Event::Lock(ENGINE, Lock::Present)), "");
     assert_eq!(unlocked.at(91_000, Event::Lock(ENGINE, Lock::Absent)), "prepare 0#3");
@@ -235,7 +235,7 @@ fn a_program_that_is_not_critical_gives_up_alone() {
     assert_eq!(story.at(30, Event::Remains(OTHER, Run(2), 0)), "");
     assert_eq!(story.phases(), ["up", "failed"]);
     assert!(story.state.shutdown.is_none());
-    assert_eq!(story.at(40, Event::Operator(OTHER, true)), "start 1#4");
+    assert_eq!(story.at(40, Event::Operator(OTHER, Wish::Up)), "start 1#4");
 }
 
 #[test]

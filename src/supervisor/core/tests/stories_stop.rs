@@ -106,8 +106,8 @@ fn an_unknown_lock_keeps_what_is_known() {
 #[test]
 fn an_operators_stop_and_start_is_one_restart() {
     let mut story = Story::up(engine());
-    assert_eq!(story.at(2_000, Event::Operator(ENGINE, false)), "signal 0#2 fast");
-    assert_eq!(story.at(2_001, Event::Operator(ENGINE, true)), "");
+    assert_eq!(story.at(2_000, Event::Operator(ENGINE, Wish::Down(None))), "signal 0#2 fast");
+    assert_eq!(story.at(2_001, Event::Operator(ENGINE, Wish::Up)), "");
     story.at(2_100, clean(ENGINE, 2));
     assert_eq!(story.at(2_101, none_left(2)), "prepare 0#3");
 }
@@ -214,7 +214,7 @@ fn the_cause_of_giving_up_is_the_last_line_also_where_others_stop_after_it() {
     let mut story = two();
     let mut spec = engine();
     spec.restart.give_up_after = 1;
-    story.at(1_000, Event::Respec(ENGINE, spec));
+    story.at(1_000, Event::Respec(ENGINE, spec, false));
     assert_eq!(story.at(1_000, crash(ENGINE, 2)), "look 0#2, signal 1#4 fast");
     assert_eq!(story.at(1_000, none_left(2)), "");
     story.at(1_100, clean(OTHER, 4));

@@ -76,9 +76,9 @@ fn plain(id: Id) -> Vec<(&'static str, Event)> {
         ("lock unknown", Event::Lock(id, Lock::Unknown)),
         ("pid file", Event::PidFile(id, true)),
         ("no pid file", Event::PidFile(id, false)),
-        ("operator up", Event::Operator(id, true)),
-        ("operator down", Event::Operator(id, false)),
-        ("respec", Event::Respec(id, hasty)),
+        ("operator up", Event::Operator(id, Wish::Up)),
+        ("operator down", Event::Operator(id, Wish::Down(None))),
+        ("respec", Event::Respec(id, hasty, false)),
     ]
 }
 

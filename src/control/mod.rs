@@ -1,0 +1,5 @@
+//! The control socket: what is said over it ([`protocol`]).
+//!
+//! PID 1 listens on `<run_dir>/supervisor.sock`; the server's side is part of its shell.
+
+pub mod protocol;
