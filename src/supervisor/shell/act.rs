@@ -68,6 +68,10 @@ impl Shell {
     fn prepare(&mut self, id: Id, run: Run, job: Job) {
         // Its predecessor of the same name may have held the directory.
         self.let_go_of_removed();
+        if let Some(other) = self.holder_of_directory(id) {
+            let why = format!("{other}, which has left the configuration, still runs on its data directory");
+            return self.events.push_back(Event::Prepared(id, run, Prepared::Wait(why)));
+        }
         match self.launch_errand(id, job) {
             Ok((pid, reports)) => {
                 self.processes.insert(pid, Role::Of(id, run, What::Prepare));

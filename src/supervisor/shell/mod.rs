@@ -197,7 +197,8 @@ impl Shell {
         let begun = Instant::now();
         let mut shell = Shell {
             state,
-            events: VecDeque::new(),
+            // The first look: what has no lock file waits for no news.
+            events: VecDeque::from([Event::Tick]),
             begun,
             programs,
             processes: BTreeMap::new(),
@@ -401,15 +402,23 @@ impl Shell {
     /// SIGUSR1: says how it stands.
     fn report(&self) {
         for (id, report) in core::report(&self.state, self.now()) {
+            let holds = |condition: &core::Condition| condition.effect == core::Effect::Blocks;
+            let conditions = core::explain(&self.state, self.now(), id);
+            let held: Vec<String> = conditions
+                .into_iter()
+                .filter(holds)
+                .map(|condition| format!("; {}", condition.text))
+                .collect();
             log::info!(
                 target: self.name(id),
-                "{}{} for {:.1} s, restarts: {}, failures in a row: {}{}",
+                "{}{} for {:.1} s, restarts: {}, failures in a row: {}{}{}",
                 report.state,
                 report.reason.map(|reason| format!(" ({reason})")).unwrap_or_default(),
                 report.since.as_secs_f64(),
                 report.restarts,
                 report.failures,
-                if report.adopted { ", adopted" } else { "" }
+                if report.adopted { ", adopted" } else { "" },
+                held.concat()
             );
         }
     }

@@ -149,6 +149,17 @@ impl Shell {
         }
     }
 
+    /// The name of a removed engine that has not let go of the data directory of this one.
+    pub(super) fn holder_of_directory(&self, id: Id) -> Option<String> {
+        let engine = self.programs.get(id.0)?.engine()?;
+        let holds = |known: &&Program| {
+            known.removed
+                && known.keeper.is_some()
+                && known.engine().is_some_and(|other| other.data_dir == engine.data_dir)
+        };
+        self.programs.iter().find(holds).map(|known| known.config.name.clone())
+    }
+
     fn apply(&mut self, config: Config) -> Result<Vec<String>, Mistakes> {
         let accounts = users::Accounts::read();
         let mut mistakes = Vec::new();

@@ -105,6 +105,39 @@ impl Builder {
         self
     }
 
+    /// Adds a program: `keys` are the lines of its table in `supervisor.toml`, in which `$DIR` stands for the test's folder.
+    pub fn program(mut self, name: &str, keys: &str) -> Self {
+        let dir =
+            self.dir.path("").to_str().expect("a test's folder is UTF-8").trim_end_matches('/').to_owned();
+        let table: toml::Table = toml::from_str(&keys.replace("$DIR", &dir))
+            .unwrap_or_else(|error| panic!("the program {name}: {error}\n{keys}"));
+        let config = self.config.as_mut().expect("this instance has no supervisor.toml");
+        let programs = config.entry("program").or_insert_with(|| toml::Table::new().into());
+        programs.as_table_mut().expect("a table of programs").insert(name.to_owned(), table.into());
+        self
+    }
+
+    /// Adds a program of kind `command` that runs this line of shell; `keys` are its further keys.
+    pub fn command(self, name: &str, line: &str, keys: &str) -> Self {
+        let line = toml::Value::from(line);
+        self.program(name, &format!("kind = \"command\"\ncommand = [\"sh\", \"-c\", {line}]\n{keys}\n"))
+    }
+
+    /// The table of a program, as [`Builder::program`] takes it.
+    pub fn program_table(&self, name: &str) -> String {
+        let table = &self.config.as_ref().expect("this instance has no supervisor.toml")["program"][name];
+        toml::to_string(table).expect("print a program's table")
+    }
+
+    /// Takes a program away; the `engine` too, of which each instance has one otherwise.
+    pub fn without(mut self, name: &str) -> Self {
+        let config = self.config.as_mut().expect("this instance has no supervisor.toml");
+        if let Some(programs) = config.get_mut("program").and_then(toml::Value::as_table_mut) {
+            programs.remove(name);
+        }
+        self
+    }
+
     /// Starts PID 1 without `--config`: the arguments are all that it gets.
     pub fn without_config(mut self) -> Self {
         self.config = None;
