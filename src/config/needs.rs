@@ -89,7 +89,7 @@ fn unknown(typed: &Typed, program: &str, scope: &Scope, key: &'static str, name:
     let what = hinted(
         &format!("`{key}` names the unknown program {}", quoted(name)),
         &did_you_mean(near),
-        &format!("other programs of this file: {known}"),
+        &format!("allowed: names of other programs of this file: {known}"),
     );
     Mistake { near: near.map(str::to_owned), ..scope.origin(Section::Program, key).mistake(what) }
 }

@@ -185,7 +185,9 @@ impl Scope {
         let below: Vec<&str> =
             below.filter_map(Section::below).filter(|below| !names.contains(below)).collect();
         let names = [names, below].concat();
-        let near = nearest(&entry.name, names.iter().copied());
+        // A misspelt key of another kind is told its name at least.
+        let near = nearest(&entry.name, names.iter().copied())
+            .or_else(|| nearest(&entry.name, keys::of(section).map(|key| key.name)));
         let elsewhere: Vec<String> = keys::KEYS
             .iter()
             .filter(|key| key.section != section && key.name == entry.name)

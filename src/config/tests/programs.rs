@@ -42,11 +42,11 @@ fn mistakes_in_needs() {
     for (text, wanted) in [
         (
             commands(&[("a", "after = ['pfds']"), ("pfsd", "")]),
-            "s.toml:4: program.a.after: `after` names the unknown program \"pfds\"; did you mean `pfsd`? other programs of this file: pfsd",
+            "s.toml:4: program.a.after: `after` names the unknown program \"pfds\"; did you mean `pfsd`? allowed: names of other programs of this file: pfsd",
         ),
         (
             one("before = ['x y\\']"),
-            "program.a.before: `before` names the unknown program \"x y\\\"; other programs of this file: none",
+            "program.a.before: `before` names the unknown program \"x y\\\"; allowed: names of other programs of this file: none",
         ),
         (one("requires = ['serve']"), "`requires` names the unknown program \"serve\""),
         (
@@ -188,6 +188,10 @@ fn mistakes_in_checks_and_output() {
             "s.toml:3: program.a.comand: unknown key; did you mean `command`?",
         ),
         ("[program.a]\nkind = 'oneshot'".to_owned(), "s.toml:1: program.a.command: `command` is missing"),
+        (
+            engine("stop_sgnal = 'INT'"),
+            "unknown key; did you mean `stop_signal`? allowed keys here: kind, before, ",
+        ),
         // Files.
         (
             commands(&[("a", "output.file = 'x'"), ("b", "output.file = '/log/x'")]),
