@@ -239,3 +239,44 @@ fn what_is_allowed() {
     let lines = "live = { engine = false, tcp = '[::1]:1' }";
     assert!(good(&format!("[program.a]\nkind = 'postgres'\n{lines}")).programs[0].live.is_some());
 }
+
+#[test]
+fn the_defaults_of_each_kind() {
+    let config = good(
+        "[program.db]\nkind = 'postgres'\n[program.job]\nkind = 'oneshot'\ncommand = ['x']\n\
+         [program.pool]\nkind = 'command'\ncommand = ['x']\n",
+    );
+    let seen: Vec<_> = config
+        .programs
+        .iter()
+        .map(|program| {
+            (
+                program.process.user.as_deref(),
+                program.restart.policy,
+                program.stop_timeout.as_secs(),
+                program.critical,
+                program.output.clone(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (Some("postgres"), RestartPolicy::Always, 45, true, Output::Inherit),
+            (None, RestartPolicy::OnFailure, 10, false, Output::Prefix),
+            (None, RestartPolicy::Always, 10, false, Output::Prefix),
+        ]
+    );
+    for program in &config.programs {
+        assert_eq!((&program.needs, &program.live), (&Needs::default(), &None));
+        let Some(command) = program.kind.command() else { continue };
+        assert_eq!((command.stop_signal, command.kill_reach), (15, KillReach::Tree));
+        assert_eq!((command.working_dir.as_path(), &command.ready), (Path::new("/"), &None));
+    }
+    let text = "[program.a]\nkind = 'command'\ncommand = ['x']\nready.tcp = '[::1]:1'\nlive.exec = ['x']\n";
+    let Program { kind: Kind::Command(command), live: Some(live), .. } = good(text).programs.remove(0) else {
+        panic!("a command with a check")
+    };
+    assert_eq!(command.ready.map(|ready| ready.timeout.as_secs()), Some(30));
+    assert_eq!((live.period.as_secs(), live.timeout.as_secs(), live.failures), (10, 3, 3));
+}
