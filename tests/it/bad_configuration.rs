@@ -21,8 +21,17 @@ const KEYS: &[(&str, &[Row])] = &[
         ("log_format", "[]", "\"xml\""),
         ("stop_timeout", "true", "\"10ms\""),
     ]),
+    ("serve", &[
+        ("listen", "9188", "\"db:9188\""),
+    ]),
     ("program.engine", &[
         ("kind", "1", "\"mysql\""),
+        ("command", "\"sleep 1\"", "[]"),
+        ("working_dir", "[]", "\"tmp\""),
+        ("before", "\"other\"", "[\"other\"]"),
+        ("after", "1", "[\"Engine\"]"),
+        ("requires", "{}", "[\"\"]"),
+        ("bound", "1", "\"yes\""),
         ("bin_dir", "false", "\"bin\""),
         ("data_dir", "7", "\"/data/../etc\""),
         ("user", "26", "\"root\""),
@@ -35,12 +44,16 @@ const KEYS: &[(&str, &[Row])] = &[
         ("lock_poll", "5.0", "\"5ms\""),
         ("log_link", "1", "\"\""),
         ("log_keep", "[]", "\"1 fortnight\""),
+        ("follow_engine_log", "\"true\"", "1"),
         ("conf_template", "{}", "\"sample\""),
         ("initdb_args", "\"--locale=C\"", "[\"--pgdata=/x\"]"),
         ("init_scripts", "0", "\"./initdb.d\""),
         ("stop_mode", "1", "\"slow\""),
+        ("stop_signal", "15", "\"SIGSTOP\""),
         ("stop_timeout", "false", "\"-1s\""),
+        ("kill_reach", "1", "\"all\""),
         ("critical", "\"true\"", "0"),
+        ("output", "true", "\"file\""),
         ("umask", "77", "\"0777\""),
         ("nice", "\"0\"", "20"),
         ("oom_score_adj", "0.5", "1001"),
@@ -57,7 +70,46 @@ const KEYS: &[(&str, &[Row])] = &[
         ("give_up_after", "\"10\"", "-1"),
         ("on_give_up", "1", "\"die\""),
     ]),
+    ("program.engine.ready", &[
+        ("exec", "\"true\"", "[\"\"]"),
+        ("tcp", "5432", "\"127.0.0.1\""),
+        ("notify", "true", "\"systemd\""),
+        ("timeout", "[]", "\"1ms\""),
+    ]),
+    ("program.engine.live", &[
+        ("exec", "{}", "[]"),
+        ("tcp", "[]", "\"localhost:0\""),
+        ("engine", "\"true\"", "1"),
+        ("period", "1.5", "\"0s\""),
+        ("timeout", "true", "\"never\""),
+        ("failures", "\"3\"", "0"),
+    ]),
+    ("program.engine.output", &[
+        ("file", "1", "\"../x.log\""),
+        ("size", "1.5", "\"1B\""),
+        ("keep", "\"15\"", "-1"),
+    ]),
 ];
+
+/// A program of a kind that has the key, up to the key itself.
+fn program(section: &str, key: &str) -> String {
+    let own = ["command", "working_dir", "stop_signal", "kill_reach"];
+    let command = own.contains(&key) || ["program.engine.ready", "program.engine.output"].contains(&section);
+    let mut text = format!("[program.engine]\nkind = \"{}\"\n", if command { "command" } else { "postgres" });
+    if command && key != "command" {
+        text.push_str("command = [\"sleep\", \"60\"]\n");
+    }
+    if section != "program.engine" {
+        text.push_str(&format!("[{section}]\n"));
+    }
+    text.push_str(match (section, key) {
+        ("program.engine.ready", "timeout") => "exec = [\"true\"]\n",
+        ("program.engine.live", "period" | "timeout" | "failures") => "tcp = \"[::1]:1\"\n",
+        ("program.engine.output", "size" | "keep") => "file = \"x.log\"\n",
+        _ => "",
+    });
+    text
+}
 
 /// A file, and the verbs that read it.
 struct File {
@@ -98,16 +150,15 @@ impl File {
     }
 }
 
-/// A file that gives one key in a section, and the line that the key is on.
-fn one_key(section: &str, key: &str, value: &str, kind: bool) -> (String, usize) {
+/// A file that gives one key in a section, written so, and the line that the key is on.
+fn one_key(section: &str, key: &str, written: &str, value: &str) -> (String, usize) {
     let mut text = String::from("# one key\n");
-    if kind && section != "supervisor" {
-        text.push_str("[program.engine]\nkind = \"postgres\"\n");
+    match section {
+        "supervisor" | "serve" => text.push_str(&format!("[{section}]\n")),
+        _ if key == "kind" => text.push_str("[program.engine]\n"),
+        _ => text.push_str(&program(section, key)),
     }
-    if section != "program.engine" || !kind {
-        text.push_str(&format!("[{section}]\n"));
-    }
-    text.push_str(&format!("{key} = {value}\n"));
+    text.push_str(&format!("{written} = {value}\n"));
     let line = text.lines().count();
     (text, line)
 }
@@ -138,7 +189,7 @@ fn every_key_with_a_wrong_type_or_a_wrong_value() {
     for (section, keys) in KEYS {
         for (key, wrong_type, wrong_value) in *keys {
             for value in [wrong_type, wrong_value] {
-                let (content, line) = one_key(section, key, value, *key != "kind");
+                let (content, line) = one_key(section, key, key, value);
                 let said = file.refused_once(&content, line, &format!("{section}.{key}"));
                 assert!(said.contains("allowed"), "does not say what is allowed: {said}");
             }
@@ -152,7 +203,7 @@ fn every_key_misspelt_names_the_one_that_is_meant() {
     for (section, keys) in KEYS {
         for (key, ..) in *keys {
             let misspelt = format!("{}{}", &key[..1], &key[2..]);
-            let (content, line) = one_key(section, &misspelt, "\"x\"", *key != "kind");
+            let (content, line) = one_key(section, key, &misspelt, "\"x\"");
             let said = file.refused_once(&content, line, &format!("{section}.{misspelt}: "));
             assert!(said.contains(&format!("did you mean `{key}`?")), "{misspelt}: {said}");
             assert!(said.contains("allowed"), "does not list what is allowed: {said}");
@@ -326,11 +377,18 @@ fn effective(file: &File, content: &str) -> String {
 #[test]
 fn what_check_prints_means_the_same() {
     let file = File::new();
-    let defaults = effective(&file, "");
+    // What is off unless given, given; beside an engine as it is by default.
+    let defaults = effective(
+        &file,
+        "serve.listen = \"[::]:9188\"\n[program.engine]\nkind = \"postgres\"\nlive.engine = true\n\
+         [program.pool]\nkind = \"command\"\ncommand = [\"pool\"]\nready.exec = [\"true\"]\noutput.file = \"x\"\n\
+         live.tcp = \"localhost:1\"\n[program.sd]\nkind = \"command\"\ncommand = [\"sd\"]\nready.notify = \"sd\"\n",
+    );
     for (section, keys) in KEYS {
-        assert!(defaults.contains(&format!("[{section}]\n")), "{defaults}");
-        // These have no default.
-        let unset = ["bin_dir", "conf_template", "umask", "nice", "oom_score_adj", "parameters"];
+        let own = ["engine", "pool"].map(|name| format!("[{}]\n", section.replace("engine", name)));
+        assert!(own.iter().any(|title| defaults.contains(title)), "{section} is not in {defaults}");
+        // These have no default, or are said otherwise.
+        let unset = ["bin_dir", "conf_template", "umask", "nice", "oom_score_adj", "parameters", "before"];
         for (key, ..) in keys.iter().filter(|(key, ..)| !unset.contains(key)) {
             assert!(defaults.contains(&format!("\n{key} = ")), "{key} is not in {defaults}");
         }
