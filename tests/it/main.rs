@@ -54,5 +54,6 @@ mod soak_smoke;
 mod stale;
 mod stop;
 mod stop_between;
+mod two_engines;
 mod two_keepers;
 mod two_managers;

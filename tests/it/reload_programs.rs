@@ -114,7 +114,7 @@ fn one_of_the_same_name_but_another_kind_is_another_program() {
 
 #[test]
 fn an_engine_that_leaves_gives_up_its_directory_and_may_come_back() {
-    let mut instance = Instance::builder().with_database().start();
+    let mut instance = Instance::builder().with_database().command("stays", "exec sleep 5013", "").start();
     instance.ready();
     let before = instance.postmaster();
     let table = instance.spec.program_table("engine");
@@ -146,7 +146,7 @@ fn an_engine_is_not_bounced_and_what_waits_is_said() {
     let mut instance = Instance::builder().with_database().start();
     instance.ready();
     let before = instance.postmaster();
-    let mut instance = instance.reload(|builder| {
+    let instance = instance.reload(|builder| {
         builder
             .set("program.engine.umask", "0027")
             .set("program.engine.parameters.work_mem", "5MB")
