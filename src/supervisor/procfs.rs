@@ -1,6 +1,7 @@
 //! Processes as `/proc` shows them. Each answer may be out of date when it is read.
 
 use std::ffi::OsString;
+use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -73,7 +74,10 @@ pub(in crate::supervisor) fn living() -> Vec<Stat> {
 /// the orphans. Zombies count. `None`: the kernel has no such list.
 pub(in crate::supervisor) fn own_children() -> Option<Vec<i32>> {
     let me = std::process::id();
-    let list = std::fs::read_to_string(format!("/proc/{me}/task/{me}/children")).ok()?;
+    let mut file = std::fs::File::open(format!("/proc/{me}/task/{me}/children")).ok()?;
+    // Room for a thousand at once: each read walks the list anew to where it goes on.
+    let mut list = String::with_capacity(16 * 1024);
+    file.read_to_string(&mut list).ok()?;
     Some(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 

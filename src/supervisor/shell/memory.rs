@@ -1,11 +1,22 @@
 //! How often the kernel has killed for memory in our cgroup.
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
+
+/// The place that told last: PID 1 stays in its cgroup, and each start and end of a program asks.
+static PLACE: Mutex<Option<String>> = Mutex::new(None);
 
 /// The counter of kills for memory, of cgroup v2 (`memory.events`) or v1 (`memory.oom_control`); `None`: not readable.
 pub(crate) fn kills() -> Option<u64> {
+    let read = |place: &String| counter(&fs::read_to_string(place).ok()?);
+    let mut known = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(kills) = known.as_ref().and_then(read) {
+        return Some(kills);
+    }
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    places(&own).iter().find_map(|place| counter(&fs::read_to_string(place).ok()?))
+    let (kills, place) = places(&own).into_iter().find_map(|place| Some((read(&place)?, place)))?;
+    *known = Some(place);
+    Some(kills)
 }
 
 /// In a container the cgroup's own directory is mounted at the root of the hierarchy; outside it is below.
