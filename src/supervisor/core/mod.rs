@@ -25,25 +25,34 @@
 //! ```
 //!
 //! * **Down**: nothing of ours runs. Why it is not started is told by facts: the lock, the operator, a shutdown, what
-//!   it needs, the pause after a failure.
+//!   it needs, the pause after a failure; or it is a one-shot that has completed.
 //! * **Preparing**: a child looks after the data directory (first boot included); nothing serves yet.
-//! * **Starting**: the main process lives and is not ready; a recovery of hours is life, not failure.
+//! * **Starting**: the main process lives and is not ready; a recovery of hours is life, not failure. Only a program that
+//!   has a time to get ready in fails by it. A one-shot is in this phase until it has ended.
 //! * **Up**: ready. The main process may be somebody else's (adopted).
-//! * **Stopping**: asked to end, on some rung of the ladder, or its `prepare` child is.
+//! * **Stopping**: asked to end, on some rung of the ladder, or its `prepare` child is: because it is not wanted, is to be
+//!   started afresh, or has failed although it lives.
 //! * **Draining**: the main process has ended; nothing starts until nothing of its run is left.
 //! * **Failed**: it gave up, or has finished for good.
 //! * **Searching**, from Down and Failed and back: a pid file that nobody has explained is there, so a child looks whether
 //!   somebody else has started the engine. If so it is adopted, whatever keeps ours down, and then stopped where it is
 //!   not wanted.
 //!
+//! Programs start after those that they need and stop before them, at a shutdown and whenever several are stopped; of
+//! several engines a primary stops before the standbys. `needs` keeps that order, and what follows from it, so that an
+//! event costs what it touches: thousands of programs are none too many.
+//!
 //! Each process gets a run id that is never used again, so that late news of an old run cannot hurt its successor.
 
 mod backoff;
 mod classify;
+
+mod ends;
 mod event;
 mod explain;
 mod ladder;
 mod model;
+mod needs;
 mod note;
 mod report;
 mod search;
@@ -51,6 +60,7 @@ mod settle;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod wishes;
 
 pub use backoff::backoff;
 pub use classify::{Class, Evidence, classify};

@@ -1,11 +1,14 @@
 //! Tests of the core: a table of every event in every phase, stories, and random histories in a simulated world.
 
+mod checks;
 mod laws;
 mod properties;
 mod search;
 mod stories;
+mod stories_needs;
 mod stories_odd;
 mod stories_stop;
+mod stories_wishes;
 mod table;
 mod world;
 
@@ -13,11 +16,13 @@ use std::time::Duration;
 
 use super::{
     Action, Class, Doubt, End, Event, Evidence, Id, Kind, Ladder, Lock, OnGiveUp, Phase, PidFile, Policy,
-    Prepared, Restart, Run, Rung, Spec, State, Time, What, Wish, classify, deadline, report, step,
+    Prepared, Restart, Run, Rung, Spec, State, Time, What, Why, Wish, classify, deadline, explain, report,
+    step,
 };
 
 const ENGINE: Id = Id(0);
 const OTHER: Id = Id(1);
+const THIRD: Id = Id(2);
 
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -36,6 +41,7 @@ fn engine() -> Spec {
         bound: false,
         ready_within: None,
         ladder: Ladder { first: Rung::Fast, immediate: true, budget: ms(45_000) },
+        stop_signal: None,
         restart: Restart {
             policy: Policy::Always,
             min_backoff: ms(0),
@@ -52,7 +58,16 @@ fn engine() -> Spec {
 /// A command beside it: nothing is prepared, and its signals know no immediate rung.
 fn command(name: &str) -> Spec {
     let ladder = Ladder { first: Rung::Fast, immediate: false, budget: ms(10_000) };
-    Spec { name: name.into(), critical: false, prepares: false, ladder, ..engine() }
+    let kind = Kind::Command;
+    Spec {
+        name: name.into(),
+        kind,
+        critical: false,
+        prepares: false,
+        ladder,
+        stop_signal: Some(15),
+        ..engine()
+    }
 }
 
 fn crash(id: Id, run: u64) -> Event {
@@ -73,6 +88,49 @@ fn rival(id: Id, run: u64) -> Event {
 
 fn go(id: Id, run: u64) -> Event {
     Event::Prepared(id, Run(run), Prepared::Go { unclean: false })
+}
+
+/// A command that nothing locks.
+fn sidecar(name: &str) -> Spec {
+    Spec { lock_file: None, ..command(name) }
+}
+
+fn job(name: &str) -> Spec {
+    let mut spec = Spec { kind: Kind::Oneshot, ..sidecar(name) };
+    spec.restart.policy = Policy::OnFailure;
+    spec
+}
+
+fn after(id: Id, spec: Spec) -> Spec {
+    Spec { after: vec![id], ..spec }
+}
+
+fn requires(id: Id, spec: Spec) -> Spec {
+    Spec { requires: vec![id], ..spec }
+}
+
+fn bound(id: Id, spec: Spec) -> Spec {
+    Spec { bound: true, ..requires(id, spec) }
+}
+
+fn ready(id: Id, run: u64) -> Event {
+    Event::Ready(id, Run(run))
+}
+
+fn gone(id: Id, run: u64) -> Event {
+    Event::Remains(id, Run(run), 0)
+}
+
+fn down(id: Id) -> Event {
+    Event::Operator(id, Wish::Down(None))
+}
+
+fn up(id: Id) -> Event {
+    Event::Operator(id, Wish::Up)
+}
+
+fn restart(id: Id) -> Event {
+    Event::Operator(id, Wish::Restart(None))
 }
 
 /// Actions in short, without what is said: `start 0#2` starts run 2 of program 0.
@@ -198,4 +256,32 @@ impl Story {
     fn failures(&self) -> u32 {
         self.state.programs[0].failures
     }
+}
+
+/// Started, and ready at once where something is started that can be.
+fn all_up(specs: Vec<Spec>) -> Story {
+    let mut story = Story::new(specs);
+    story.at(0, Event::Tick);
+    while let Some((place, run)) =
+        story.state.programs.iter().enumerate().find_map(|(place, program)| match program.phase {
+            Phase::Starting { run, .. } => Some((place, run)),
+            _ => None,
+        })
+    {
+        story.at(1, Event::Ready(Id(place), run));
+    }
+    assert!(story.phases().iter().all(|phase| phase == "up"), "{:?}", story.phases());
+    story
+}
+
+/// The words of one condition.
+fn told(story: &Story, id: Id, name: &str) -> String {
+    let conditions = explain(&story.state, story.state.now, id);
+    let found = conditions.iter().find(|condition| condition.name == name);
+    found.map(|found| format!("{:?}: {}", found.effect, found.text)).unwrap_or_default()
+}
+
+fn glance(story: &Story, id: Id) -> (&'static str, Option<&'static str>) {
+    let all = report(&story.state, story.state.now);
+    all.iter().find(|(other, _)| *other == id).map(|(_, it)| (it.state, it.reason)).unwrap_or(("none", None))
 }

@@ -20,7 +20,7 @@ fn scenes() -> Vec<(&'static str, Story)> {
         story
     };
     let lock = |lock| Event::Lock(ENGINE, lock);
-    let fresh = || Story::new(vec![stay.clone()]);
+    let fresh = || told(Story::new(vec![stay.clone()]), vec![(0, Event::Tick)]);
     let up = || Story::up(stay.clone());
     let preparing = || told(fresh(), vec![(0, lock(Lock::Absent))]);
     let foreign = || told(preparing(), vec![(500, Event::Prepared(ENGINE, Run(1), Prepared::Foreign))]);
@@ -40,7 +40,24 @@ fn scenes() -> Vec<(&'static str, Story)> {
     let nobody = Event::Prepared(ENGINE, Run(1), Prepared::Nobody);
     let searching = || told(fresh(), vec![(0, lock(Lock::Present)), (0, Event::PidFile(ENGINE, true))]);
     let give_up = Prepared::GiveUp(78, "no".into());
+    let mut sidecar = Spec { lock_file: None, ready_within: Some(ms(5_000)), ..command("sidecar") };
+    sidecar.restart.on_give_up = OnGiveUp::Stay;
+    let job = Spec { kind: Kind::Oneshot, ready_within: None, ..sidecar.clone() };
+    let sidecar = || told(Story::new(vec![sidecar.clone()]), vec![(0, Event::Tick)]);
+    let job = || told(Story::new(vec![job.clone()]), vec![(0, Event::Tick)]);
+    let late = || told(sidecar(), vec![(5_000, Event::Tick)]);
+    let completed = || told(job(), vec![(500, clean(ENGINE, 1))]);
+    let none_left = Event::Remains(ENGINE, Run(1), 0);
     vec![
+        ("command starting", sidecar()),
+        ("command up", told(sidecar(), vec![(500, Event::Ready(ENGINE, Run(1)))])),
+        ("command stopping, not ready", late()),
+        ("command draining, not ready", told(late(), vec![(6_000, clean(ENGINE, 1))])),
+        ("one-shot starting", job()),
+        ("one-shot draining, completed", completed()),
+        ("one-shot down, completed", told(completed(), vec![(500, none_left)])),
+        ("removed, stopping", told(up(), vec![(2_000, Event::Remove(ENGINE))])),
+        ("removed, down", told(fresh(), vec![(2_000, Event::Remove(ENGINE))])),
         ("down, no word of the lock", fresh()),
         ("down, locked", told(fresh(), vec![(0, lock(Lock::Present))])),
         ("down, pausing", told(up(), vec![(2_000, clean(ENGINE, 2)), (2_000, left(0))])),
@@ -78,7 +95,12 @@ fn plain(id: Id) -> Vec<(&'static str, Event)> {
         ("no pid file", Event::PidFile(id, false)),
         ("operator up", Event::Operator(id, Wish::Up)),
         ("operator down", Event::Operator(id, Wish::Down(None))),
-        ("respec", Event::Respec(id, hasty, false)),
+        ("operator smart", Event::Operator(id, Wish::Down(Some(Rung::Smart)))),
+        ("restart", Event::Operator(id, Wish::Restart(None))),
+        ("restart kill", Event::Operator(id, Wish::Restart(Some(Rung::Kill)))),
+        ("respec", Event::Respec(id, hasty.clone(), false)),
+        ("respec, restart", Event::Respec(id, hasty, true)),
+        ("remove", Event::Remove(id)),
     ]
 }
 
@@ -97,6 +119,8 @@ fn of_run(id: Id, run: Run) -> Vec<(&'static str, Event)> {
         ("broke", prepared(Prepared::Broke("it crashed".into()))),
         ("spawn failed", Event::SpawnFailed(id, run, "EAGAIN".into())),
         ("ready", Event::Ready(id, run)),
+        ("standby", Event::Standby(id, run, true)),
+        ("unwell", Event::Unwell(id, run, "no answer".into())),
         ("ended clean", clean(id, run.0)),
         ("ended crash", crash(id, run.0)),
         ("ended rival", rival(id, run.0)),
@@ -126,6 +150,12 @@ fn facts(state: &State) -> String {
         (matches!(program.doubt, Some(Doubt::Crash)), "crash?".into()),
         (matches!(program.doubt, Some(Doubt::Rival(_))), "rival?".into()),
         (program.suspect, "suspect".into()),
+        (program.completed, "completed".into()),
+        (program.removed, "removed".into()),
+        (program.standby == Some(true), "standby".into()),
+        (program.bounce, "bounce".into()),
+        (program.fault.is_some(), "fault".into()),
+        (matches!(program.phase, Phase::Stopping { why: Why::Failed(_), .. }), "for a failure".into()),
         (program.initializing, "initializing".into()),
         (program.done && program.phase != Phase::Failed, "done".into()),
         (!floor.is_empty(), floor),
