@@ -122,3 +122,22 @@ fn both_are_killed_at_once_and_both_are_back() {
     pair.streams();
     assert_eq!(pair.instance.stop(Signal::SIGTERM), Exit::Code(0));
 }
+
+#[test]
+fn which_of_them_is_the_standby_is_known_and_a_promotion_is_seen() {
+    let mut pair = Pair::new();
+    let said = |it: &Instance, program: &str, standby: bool| {
+        it.signal(Signal::SIGUSR1);
+        let lines = it.said_of(program);
+        lines
+            .iter()
+            .rfind(|line| line.contains("running for"))
+            .is_some_and(|it| it.contains(", standby") == standby)
+    };
+    pair.instance.until("the word of the standby", |it| said(it, "replica", true));
+    assert!(said(&pair.instance, "engine", false));
+    let replica = pair.instance.path("replica").display().to_string();
+    pair.instance.pg("pg_ctl", ["promote", "-w", "-D", &replica]).success();
+    pair.instance.until("the word of the promotion", |it| said(it, "replica", false));
+    assert_eq!(pair.instance.stop(Signal::SIGTERM), Exit::Code(0));
+}

@@ -411,13 +411,14 @@ impl Shell {
                 .collect();
             log::info!(
                 target: self.name(id),
-                "{}{} for {:.1} s, restarts: {}, failures in a row: {}{}{}",
+                "{}{} for {:.1} s, restarts: {}, failures in a row: {}{}{}{}",
                 report.state,
                 report.reason.map(|reason| format!(" ({reason})")).unwrap_or_default(),
                 report.since.as_secs_f64(),
                 report.restarts,
                 report.failures,
                 if report.adopted { ", adopted" } else { "" },
+                if report.standby == Some(true) { ", standby" } else { "" },
                 held.concat()
             );
         }
