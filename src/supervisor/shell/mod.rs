@@ -6,8 +6,10 @@ mod capture;
 mod errand;
 pub(crate) mod exec;
 mod eyes;
+mod lines;
 mod logger;
 mod memory;
+mod output;
 mod program;
 mod reserve;
 mod signals;
@@ -16,6 +18,7 @@ pub(crate) mod stdio;
 mod tree;
 mod users;
 mod watch;
+mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -32,6 +35,7 @@ use self::program::{Program, Role};
 use self::signals::Signals;
 use self::stdio::{Stream, complain};
 use self::watch::{Seen, Watch};
+use self::writer::Writer;
 use super::core::{self, End, Event, Id, Phase, Run, State};
 use super::prepare::protocol::{Report, User};
 use super::spec::spec;
@@ -56,6 +60,8 @@ enum Input {
     Reported(Id, Run),
     /// An adopted process has ended.
     Gone(Id, Run),
+    /// The writer of log files is to be looked after.
+    Writer,
 }
 
 impl From<Seen> for Input {
@@ -147,6 +153,7 @@ struct Shell {
     config_file: Option<PathBuf>,
     signals: Signals,
     stdout: Stream,
+    writer: Writer,
     /// `None` while its thread cannot be made: no lock file is looked at, so nothing starts.
     watch: Option<Watch>,
     /// When the thread was tried last.
@@ -194,6 +201,7 @@ impl Shell {
             config_file,
             signals,
             stdout: Stream::stdout(),
+            writer: Writer::new(tell.clone()),
             watch: None,
             watch_tried: begun,
             told_of_kill: false,
@@ -229,6 +237,7 @@ impl Shell {
         loop {
             self.settle();
             if let Some(status) = self.status {
+                self.writer.finish();
                 return status;
             }
             let input = self.wait(&bell).await;
@@ -295,9 +304,7 @@ impl Shell {
                 }
                 libc::SIGHUP => self.reload(),
                 libc::SIGUSR1 => self.report(),
-                libc::SIGUSR2 => {
-                    log::info!(target: logger::SELF, "no log file of ours is open: nothing to reopen")
-                }
+                libc::SIGUSR2 => self.reopen_files(),
                 _ => {}
             }
         }
@@ -339,6 +346,7 @@ impl Shell {
             }
             Input::Seen(Seen::Note(id, text)) => log::warn!(target: self.name(id), "{text}"),
             Input::Reported(id, run) => self.take_reports(id, run),
+            Input::Writer => self.see_to_writer(),
             Input::Gone(id, run) => {
                 // If it had been given to us as an orphan, its status is here.
                 self.reap();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::capture::Capture;
 use super::errand::Reports;
+use super::output::Outlet;
 use super::watch::Target;
 use crate::config;
 use crate::engine::record::Lived;
@@ -47,6 +48,8 @@ pub(crate) struct Program {
     pub(crate) usurped: bool,
     /// How it failed last.
     pub(crate) last_failure: Option<String>,
+    /// What it writes.
+    pub(crate) outlet: Outlet,
 }
 
 /// A `prepare` child that runs.
@@ -98,6 +101,7 @@ impl Program {
             lived: None,
             usurped: false,
             last_failure: None,
+            outlet: Outlet::default(),
         }
     }
 
