@@ -147,7 +147,9 @@ fn files(file: &Path) -> Vec<String> {
 fn kept_and_dropped(text: &str) -> (u64, u64) {
     let (mut kept, mut dropped) = (0, 0);
     for line in text.lines() {
-        match line.strip_prefix("polar-supervisor: ").and_then(|rest| rest.split_once(" lines were dropped here"))
+        match line
+            .strip_prefix("polar-supervisor: ")
+            .and_then(|rest| rest.split_once(" lines were dropped here"))
         {
             Some((count, _)) => dropped += count.parse::<u64>().unwrap(),
             None => kept += 1,
@@ -177,7 +179,8 @@ fn over_many_full_files_no_line_is_lost_or_doubled_or_cut() {
 fn any_bytes_lines_of_any_length_and_no_final_newline() {
     let mut desk = Desk::new();
     let (mut pipe, _) = desk.pipe("log/f", 10 << 20, 1);
-    let content = [&b"\xff\xfe\0\n"[..], &vec![b'x'; 700_000], b"\n\n", &vec![b'y'; 300_000], b"no end"].concat();
+    let content =
+        [&b"\xff\xfe\0\n"[..], &vec![b'x'; 700_000], b"\n\n", &vec![b'y'; 300_000], b"no end"].concat();
     pipe.write_all(&content).unwrap();
     drop(pipe);
     desk.hears("closed", "no end");
@@ -262,7 +265,8 @@ fn a_folder_behind_another_users_link_is_not_entered() {
 fn a_full_disk_takes_no_line_twice_and_what_it_lacks_is_counted() {
     let dir = TestDir::new();
     dir.folder("disk");
-    let mut desk = Desk::with(dir, "mount -t tmpfs -o size=1m disk \"$DIR/disk\"; echo x > \"$DIR/disk/ready\"");
+    let mut desk =
+        Desk::with(dir, "mount -t tmpfs -o size=1m disk \"$DIR/disk\"; echo x > \"$DIR/disk/ready\"");
     until("the disk", SOON, || desk.inside("disk/ready").exists());
     fs::write(desk.inside("disk/filler"), vec![0; 600_000]).unwrap();
     let (mut pipe, _) = desk.pipe("disk/f", 800_000, 0);
@@ -275,7 +279,9 @@ fn a_full_disk_takes_no_line_twice_and_what_it_lacks_is_counted() {
     pipe.write_all(b"after\n").unwrap();
     drop(pipe);
     desk.hears("closed", "after");
-    until("the last line", SOON, || fs::read_to_string(desk.inside("disk/f")).unwrap_or_default().ends_with("after\n"));
+    until("the last line", SOON, || {
+        fs::read_to_string(desk.inside("disk/f")).unwrap_or_default().ends_with("after\n")
+    });
     let text = fs::read_to_string(desk.inside("disk/f")).unwrap();
     let (_, dropped) = kept_and_dropped(&text);
     assert_eq!(dropped, desk.dropped());
@@ -339,10 +345,8 @@ fn killed_under_load_another_one_goes_on_where_it_was() {
     desk.hears("closed", "line 400000 ");
     desk.end();
     let text = files(&desk.dir.path("log/f")).concat();
-    let numbers: Vec<u64> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("line ")?.split_once(' ')?.0.parse().ok())
-        .collect();
+    let numbers: Vec<u64> =
+        text.lines().filter_map(|line| line.strip_prefix("line ")?.split_once(' ')?.0.parse().ok()).collect();
     // A number that was torn may have lost digits.
     let odd = numbers.windows(2).filter(|pair| pair[1] <= pair[0]).count();
     let gaps = numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();

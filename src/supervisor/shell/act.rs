@@ -33,6 +33,9 @@ impl Shell {
             Action::Signal(id, run, what, rung) => self.signal(id, run, what, rung),
             Action::Look(id, run) => {
                 let left = self.leftovers(id, run).len();
+                if left == 0 {
+                    self.unfollow(id);
+                }
                 self.events.push_back(Event::Remains(id, run, left));
             }
             Action::Sweep(id, run, rung) => {
@@ -149,6 +152,7 @@ impl Shell {
 
     fn launch_main(&mut self, id: Id, run: Run) -> std::io::Result<Launched> {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        self.follow(id);
         let (capture, output) = self.open_output(id)?;
         let program = self.programs.get_mut(id.0).ok_or_else(missing)?;
         let start = program.start.as_ref().ok_or_else(missing)?;
@@ -203,6 +207,7 @@ impl Shell {
             let _ = tell.send(Input::Gone(id, run));
         });
         self.expect_ready(id, run, pid, None);
+        self.follow(id);
         self.help(id, Job::Record { postmaster: pid, stale: None });
     }
 
@@ -301,6 +306,7 @@ impl Shell {
         match self.processes.remove(&pid) {
             Some(Role::Of(id, run, What::Prepare | What::Search)) => self.prepare_ended(id, run, pid, end),
             Some(Role::Of(id, run, What::Main)) => self.main_ended(id, run, end),
+            Some(Role::Follower(id)) => self.follower_ended(id, pid),
             Some(Role::Helper) => {}
             None => {
                 let adopted = self.programs.iter().enumerate().find_map(|(place, program)| {

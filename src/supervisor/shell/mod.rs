@@ -6,6 +6,7 @@ mod capture;
 mod errand;
 pub(crate) mod exec;
 mod eyes;
+mod follow;
 mod lines;
 mod logger;
 mod memory;
@@ -60,6 +61,8 @@ enum Input {
     Reported(Id, Run),
     /// An adopted process has ended.
     Gone(Id, Run),
+    /// An engine's log files are to be followed again.
+    Follow(Id),
     /// The writer of log files is to be looked after.
     Writer,
 }
@@ -237,6 +240,7 @@ impl Shell {
         loop {
             self.settle();
             if let Some(status) = self.status {
+                self.finish_followers();
                 self.writer.finish();
                 return status;
             }
@@ -346,6 +350,7 @@ impl Shell {
             }
             Input::Seen(Seen::Note(id, text)) => log::warn!(target: self.name(id), "{text}"),
             Input::Reported(id, run) => self.take_reports(id, run),
+            Input::Follow(id) => self.follow_again(id),
             Input::Writer => self.see_to_writer(),
             Input::Gone(id, run) => {
                 // If it had been given to us as an orphan, its status is here.

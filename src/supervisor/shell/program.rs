@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::capture::Capture;
 use super::errand::Reports;
+use super::follow::Follower;
 use super::output::Outlet;
 use super::watch::Target;
 use crate::config;
@@ -18,6 +19,8 @@ use crate::supervisor::prepare::protocol::{Errand as Job, Memo, Order, Start, Us
 pub(crate) enum Role {
     /// A program's main process, or the `prepare` child before it.
     Of(Id, Run, What),
+    /// The child that follows an engine's log files.
+    Follower(Id),
     /// A child that does a small job and whose end means nothing.
     Helper,
 }
@@ -48,6 +51,8 @@ pub(crate) struct Program {
     pub(crate) usurped: bool,
     /// How it failed last.
     pub(crate) last_failure: Option<String>,
+    /// The child that follows its log files.
+    pub(crate) follower: Option<Follower>,
     /// What it writes.
     pub(crate) outlet: Outlet,
 }
@@ -101,6 +106,7 @@ impl Program {
             lived: None,
             usurped: false,
             last_failure: None,
+            follower: None,
             outlet: Outlet::default(),
         }
     }
