@@ -63,13 +63,15 @@ impl Shell {
         let launched = spawn(Launch {
             argv: &argv,
             environment: Some(Vec::new()),
-            user: nix::unistd::geteuid().is_root().then_some(&program.user),
+            user: program.drops.then_some(&program.user),
             process: None,
             stdin: Stdin::From(stdin),
             output: Some(output),
             descriptors: Vec::new(),
             mask: self.signals.inherited_mask(),
             group: Group::Session,
+            working_dir: None,
+            lenient: false,
         })?;
         spawn_local(capture.clone().pump_all());
         Ok(Follower { pid: launched.pid.as_raw(), capture, hold: Some(hold) })

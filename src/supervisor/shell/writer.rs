@@ -334,6 +334,8 @@ impl Shell {
             descriptors: Vec::new(),
             mask: self.signals.inherited_mask(),
             group: Group::Session,
+            working_dir: None,
+            lenient: false,
         })?;
         self.processes.insert(launched.pid.as_raw(), Role::Helper);
         spawn_local(capture.pump_all());
