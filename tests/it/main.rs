@@ -42,6 +42,7 @@ mod operations;
 mod orphans;
 mod output;
 mod output_follow;
+mod output_programs;
 mod output_writer;
 mod planted;
 mod planted_links;

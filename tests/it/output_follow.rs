@@ -62,14 +62,19 @@ fn as_json_every_line_of_it_is_an_object() {
     wait_for(&mut instance, "a_mistake");
     assert_eq!(instance.stop(Signal::SIGTERM), Exit::Code(0));
     for line in instance.log().lines() {
-        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        assert!(value["time"].is_string() && value["program"].is_string() && value["message"].is_string(), "{line}");
+        let value: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(
+            value["time"].is_string() && value["program"].is_string() && value["message"].is_string(),
+            "{line}"
+        );
     }
 }
 
 #[test]
 fn not_followed_the_collectors_lines_stay_in_their_files() {
-    let mut instance = Instance::builder().with_database().set("program.engine.follow_engine_log", false).start();
+    let mut instance =
+        Instance::builder().with_database().set("program.engine.follow_engine_log", false).start();
     instance.ready();
     instance.try_sql("select a_mistake").unwrap_err();
     let files = || fs::read_dir(instance.path("data/pg_log")).into_iter().flatten().flatten();

@@ -73,6 +73,7 @@ impl Lines {
     }
 
     /// Every further line from here on. One who does not keep up misses lines; their numbers show that.
+    #[allow(dead_code, reason = "for the control socket and the journal of events")]
     pub(crate) fn follow(&self) -> Receiver<Line> {
         let (to, lines) = channel(BEHIND);
         let mut inner = self.0.borrow_mut();
@@ -87,6 +88,7 @@ impl Lines {
     }
 
     /// How many lines were dropped for want of a reader.
+    #[allow(dead_code, reason = "for the control socket and the journal of events")]
     pub(crate) fn dropped(&self) -> u64 {
         self.0.borrow().dropped
     }

@@ -27,16 +27,19 @@ pub(crate) struct Outlet {
 
 impl Outlet {
     /// The last lines: so many, or all that are kept. Of what goes into a file only the last ones of each run.
+    #[allow(dead_code, reason = "for the control socket and the journal of events")]
     pub(crate) fn lines(&self, last: Option<usize>) -> Vec<Line> {
         self.lines.last(last)
     }
 
     /// Every further line.
+    #[allow(dead_code, reason = "for the control socket and the journal of events")]
     pub(crate) fn follow(&self) -> tokio::sync::mpsc::Receiver<Line> {
         self.lines.follow()
     }
 
     /// How many lines were dropped because nobody took them.
+    #[allow(dead_code, reason = "for the control socket and the journal of events")]
     pub(crate) fn dropped(&self) -> u64 {
         self.lines.dropped()
     }
@@ -98,6 +101,7 @@ impl Shell {
     }
 
     /// Appends a line to a file, by the writer; `line` has no newline.
+    #[allow(dead_code, reason = "for the control socket and the journal of events")]
     pub(super) fn append(&mut self, to: &config::OutputFile, line: &str) {
         self.writer.append(to, line);
     }

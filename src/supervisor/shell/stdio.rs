@@ -21,8 +21,8 @@ struct Inner {
     way: Way,
     /// Lines that the reader does not know that he lacks.
     dropped: u64,
-    /// All of them.
-    dropped_ever: u64,
+    /// Dropped lines since the start.
+    lost: u64,
     /// The last piece that went out ends within a line whose rest did not.
     torn: bool,
 }
@@ -64,14 +64,14 @@ impl Stream {
                 _ => Way::Asked(inherited),
             },
         };
-        Stream(Arc::new(Mutex::new(Inner { way, dropped: 0, dropped_ever: 0, torn: false })))
+        Stream(Arc::new(Mutex::new(Inner { way, dropped: 0, lost: 0, torn: false })))
     }
 
     /// Writes whole lines, or drops them; how many.
     pub(crate) fn write_lines(&self, text: &[u8]) -> u64 {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         inner.catch_up();
-        let before = inner.dropped_ever;
+        let before = inner.lost;
         let mut rest = text;
         // The line to which the next piece belongs was dropped, and counted.
         let mut within = false;
@@ -89,7 +89,7 @@ impl Stream {
                 let begun = usize::from(!piece.ends_with(b"\n"));
                 let lines = u64::try_from(ends + begun - usize::from(within)).unwrap_or(1);
                 inner.dropped += lines;
-                inner.dropped_ever += lines;
+                inner.lost += lines;
                 within = begun > 0;
             } else {
                 inner.torn = !piece.ends_with(b"\n");
@@ -97,12 +97,13 @@ impl Stream {
             }
             rest = more;
         }
-        inner.dropped_ever - before
+        inner.lost - before
     }
 
     /// How many lines were dropped since the start.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).dropped_ever
+    #[allow(dead_code, reason = "for the control socket and the journal of events")]
+    pub(crate) fn lost(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).lost
     }
 }
 

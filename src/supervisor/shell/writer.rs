@@ -34,7 +34,7 @@ const PIPES: usize = 8;
 const LINES: usize = 256;
 /// The first pause before a writer that died is replaced, and the longest.
 const BACKOFF: Duration = Duration::from_millis(100);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(2);
 /// A writer that lived this long is replaced at once.
 const HEALTHY: Duration = Duration::from_secs(30);
 /// How soon one is made again that could not be made.
@@ -118,6 +118,7 @@ impl Writer {
     }
 
     /// Appends a line to a file.
+    #[allow(dead_code, reason = "for the control socket and the journal of events")]
     pub(crate) fn append(&mut self, to: &OutputFile, line: &str) {
         if self.orders.len() >= LINES || line.len() > PACKET_MAX / 2 {
             self.lost_lines += 1;

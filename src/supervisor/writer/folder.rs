@@ -1,7 +1,7 @@
 //! Reaching the folder of a file through no link that somebody else could have planted.
 
 use std::collections::VecDeque;
-use std::ffi::{CStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -83,7 +83,7 @@ fn followed(at: &OwnedFd, step: &OsString, way: &Path) -> io::Result<PathBuf> {
             format!("{} is a link of user {}, which is not followed", way.display(), stat.st_uid),
         ));
     }
-    let target = readlinkat(&link, CStr::from_bytes_with_nul(b"\0").unwrap_or_default(), Vec::new())?;
+    let target = readlinkat(&link, c"", Vec::new())?;
     Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
 }
 
