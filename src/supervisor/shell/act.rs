@@ -6,7 +6,6 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::spawn_local;
 
-use super::capture::Capture;
 use super::errand::{Reports, as_stdin};
 use super::program::{Ended, Errand, Main, Role};
 use super::spawn::{Group, Launch, Launched, Stdin, in_words, spawn};
@@ -36,6 +35,9 @@ impl Shell {
             Action::Signal(id, run, what, rung) => self.signal(id, run, what, rung),
             Action::Look(id, run) => {
                 let left = self.leftovers(id, run).len();
+                if left == 0 {
+                    self.unfollow(id);
+                }
                 self.events.push_back(Event::Remains(id, run, left));
             }
             Action::Sweep(id, run, rung) => self.sweep(id, run, rung),
@@ -66,6 +68,7 @@ impl Shell {
 
     /// A child whose verdict the core waits for.
     fn prepare(&mut self, id: Id, run: Run, job: Job) {
+        let prepares = job == Job::Prepare;
         // Its predecessor of the same name may have held the directory.
         self.let_go_of_removed();
         if let Some(other) = self.holder_of_directory(id) {
@@ -74,6 +77,9 @@ impl Shell {
         }
         match self.launch_errand(id, job) {
             Ok((pid, reports)) => {
+                if prepares && let Some(program) = self.programs.get_mut(id.0) {
+                    program.forget_notes();
+                }
                 self.processes.insert(pid, Role::Of(id, run, What::Prepare));
                 let tell = self.tell.clone();
                 spawn_local(reports.clone().on_packet(move || tell.send(Input::Reported(id, run)).is_ok()));
@@ -110,6 +116,7 @@ impl Shell {
 
     pub(super) fn launch_errand(&mut self, id: Id, job: Job) -> std::io::Result<(i32, Reports)> {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let (capture, output) = self.open_errand_output(id)?;
         let program = self.programs.get(id.0).ok_or_else(missing)?;
         let suspect = self.state.program(id).is_some_and(|known| known.suspect);
         let stdin = as_stdin(&program.order(job, suspect).ok_or_else(missing)?)?;
@@ -118,7 +125,6 @@ impl Shell {
         if let Some(keeper) = &program.keeper {
             descriptors.push((keeper.try_clone()?, KEEPER_FD));
         }
-        let (capture, output) = Capture::new(self.stdout.clone())?;
         let launched = spawn(Launch {
             // The file itself, wherever it lies: it may have been replaced since we started.
             argv: &["/proc/self/exe".into(), "prepare".into()],
@@ -156,11 +162,12 @@ impl Shell {
 
     fn launch_main(&mut self, id: Id, run: Run) -> std::io::Result<Launched> {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        self.follow(id);
+        let (capture, output) = self.open_output(id)?;
         let program = self.programs.get_mut(id.0).ok_or_else(missing)?;
         let start = program.start.as_ref().ok_or_else(missing)?;
         let mut environment = program.environment();
         environment.extend(start.environment.clone());
-        let (capture, output) = Capture::new(self.stdout.clone())?;
         let memory_kills = memory::kills();
         let from = seconds();
         let launched = spawn(Launch {
@@ -169,7 +176,7 @@ impl Shell {
             user: program.drops.then_some(&program.user),
             process: Some(&program.config.process),
             stdin: Stdin::Null,
-            output: Some(output),
+            output,
             descriptors: Vec::new(),
             mask: self.signals.inherited_mask(),
             group: Group::Session,
@@ -177,18 +184,20 @@ impl Shell {
             lenient: false,
         })?;
         let pid = launched.pid.as_raw();
-        spawn_local(capture.clone().pump_all());
         program.usurped = false;
         program.main = Some(Main {
             run,
             pid,
             from,
-            capture: Some(capture),
+            capture: capture.clone(),
             pidfd: None,
             memory_kills,
             ready: None,
             live: None,
         });
+        if let Some(capture) = capture {
+            self.read_output(id, capture);
+        }
         Ok(launched)
     }
 
@@ -226,6 +235,7 @@ impl Shell {
             let _ = tell.send(Input::Gone(id, run));
         });
         self.expect_ready(id, run, pid, None);
+        self.follow(id);
         self.help(id, Job::Record { postmaster: pid, stale: None });
     }
 
@@ -240,6 +250,7 @@ impl Shell {
         match self.processes.remove(&pid) {
             Some(Role::Of(id, run, What::Prepare | What::Search)) => self.prepare_ended(id, run, pid, end),
             Some(Role::Of(id, run, What::Main)) => self.main_ended(id, run, end),
+            Some(Role::Follower(id)) => self.follower_ended(id, pid),
             Some(Role::Helper) => {}
             Some(Role::Check(_)) => self.check_ended(pid, end),
             None => {
@@ -248,7 +259,10 @@ impl Shell {
                 });
                 match adopted {
                     Some((id, run)) => self.main_ended(id, run, end),
-                    None => log::debug!(target: logger::SELF, "reaped an orphan, process {pid} ({end})"),
+                    None => {
+                        self.orphans_reaped += 1;
+                        log::debug!(target: logger::SELF, "reaped an orphan, process {pid} ({end})");
+                    }
                 }
             }
         }

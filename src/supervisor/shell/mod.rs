@@ -5,13 +5,18 @@ mod act;
 mod capture;
 mod check;
 mod command;
+mod control;
 mod errand;
 pub(crate) mod exec;
 mod eyes;
+mod follow;
+mod history;
 mod kill;
+mod lines;
 mod logger;
 mod memory;
 mod notify;
+mod output;
 mod probe;
 mod program;
 mod reload;
@@ -22,6 +27,7 @@ pub(crate) mod stdio;
 mod tree;
 mod users;
 mod watch;
+mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -34,11 +40,14 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use self::control::{Asked, Control};
+use self::history::Moment;
 use self::probe::{Ask, Running};
-use self::program::{Program, Role};
+use self::program::{Note, Program, Role};
 use self::signals::Signals;
 use self::stdio::{Stream, complain};
 use self::watch::{Seen, Watch};
+use self::writer::Writer;
 use super::core::{self, End, Event, Id, Phase, Run, State};
 use super::prepare::protocol::{Report, User};
 use super::spec::specs;
@@ -63,6 +72,10 @@ enum Input {
     Reported(Id, Run),
     /// An adopted process has ended.
     Gone(Id, Run),
+    /// A client of the control socket asks for something.
+    Asked(Asked),
+    /// Events wait for the journal.
+    Journal,
     /// A command is ready.
     Ready(Id, Run),
     /// A check needs a process.
@@ -71,6 +84,10 @@ enum Input {
     EndCheck(i32),
     /// A program has failed its `live` checks, and why.
     Unwell(Id, Run, String),
+    /// An engine's log files are to be followed again.
+    Follow(Id),
+    /// The writer of log files is to be looked after.
+    Writer,
 }
 
 impl From<Seen> for Input {
@@ -158,6 +175,7 @@ struct Shell {
     config_file: Option<PathBuf>,
     signals: Signals,
     stdout: Stream,
+    writer: Writer,
     /// `None` while its thread cannot be made: no lock file is looked at, so nothing starts.
     watch: Option<Watch>,
     /// When the thread was tried last.
@@ -167,6 +185,11 @@ struct Shell {
     inbox: UnboundedReceiver<Input>,
     tell: UnboundedSender<Input>,
     status: Option<u8>,
+    control: Control,
+    /// Whether anything can have changed since the history looked last.
+    moved: bool,
+    begun_at: Moment,
+    orphans_reaped: u64,
 }
 
 impl Shell {
@@ -179,13 +202,13 @@ impl Shell {
     ) -> Self {
         let state = State::new(specs(&config.programs), config.supervisor.stop_timeout);
         let names: Vec<&str> = config.programs.iter().map(|program| program.name.as_str()).collect();
-        log::info!(
-            target: logger::SELF,
+        let begin = format!(
             "version {}, process {}, programs: {}",
             env!("CARGO_PKG_VERSION"),
             std::process::id(),
             if names.is_empty() { "none".into() } else { names.join(", ") }
         );
+        log::info!(target: logger::SELF, "{begin}");
         let supervisor = config.supervisor;
         let programs: Vec<Program> = config
             .programs
@@ -195,6 +218,10 @@ impl Shell {
             .collect();
         let (tell, inbox) = unbounded_channel();
         let begun = Instant::now();
+        let engine = programs.iter().find(|program| program.engine().is_some());
+        let user = engine.map(|program| program.user.clone());
+        let control = Control::start(supervisor.run_dir.clone(), user, tell.clone());
+        control.keep_journal(tell.clone());
         let mut shell = Shell {
             state,
             // The first look: what has no lock file waits for no news.
@@ -209,13 +236,20 @@ impl Shell {
             config_file,
             signals,
             stdout: Stream::stdout(),
+            writer: Writer::new(tell.clone()),
             watch: None,
             watch_tried: begun,
             told_of_kill: false,
             inbox,
             tell,
             status: None,
+            control,
+            moved: false,
+            begun_at: Moment::at(Duration::ZERO),
+            orphans_reaped: 0,
         };
+        shell.remember(begin);
+        shell.observe();
         shell.start_watch();
         shell
     }
@@ -243,10 +277,19 @@ impl Shell {
         };
         loop {
             self.settle();
+            if std::mem::take(&mut self.moved) {
+                self.observe();
+            }
             if let Some(status) = self.status {
+                self.remember(format!("ended with status {status}"));
+                self.write_journal();
+                self.finish_followers();
+                self.writer.finish();
                 return status;
             }
+            let due = core::deadline(&self.state);
             let input = self.wait(&bell).await;
+            self.moved |= due.is_some_and(|due| self.now() >= due);
             if self.watch.is_none() && self.watch_tried.elapsed() >= WATCH_AGAIN {
                 self.start_watch();
             }
@@ -257,6 +300,7 @@ impl Shell {
                 self.take_input(input);
                 next = self.inbox.try_recv().ok();
             }
+            self.answer_some();
             self.events.push_back(Event::Tick);
         }
     }
@@ -279,6 +323,7 @@ impl Shell {
                 None
             }
             input = self.inbox.recv() => input,
+            () = tokio::task::yield_now(), if self.control.is_asked() => None,
             () = sleep => None,
         }
     }
@@ -292,8 +337,10 @@ impl Shell {
         self.orphans = None;
         while let Some(event) = self.events.pop_front() {
             let state = std::mem::replace(&mut self.state, State::new(Vec::new(), Duration::ZERO));
+            self.moved |= event != Event::Tick;
             let (state, actions) = core::step(state, self.now(), event);
             self.state = state;
+            self.moved |= !actions.is_empty();
             for action in actions {
                 self.act(action);
             }
@@ -309,11 +356,9 @@ impl Shell {
                 libc::SIGHUP if std::process::id() != 1 && isatty(std::io::stdin()).unwrap_or(false) => {
                     self.events.push_back(Event::Stop);
                 }
-                libc::SIGHUP => _ = self.reload(),
+                libc::SIGHUP => _ = self.reload_for("by SIGHUP"),
                 libc::SIGUSR1 => self.report(),
-                libc::SIGUSR2 => {
-                    log::info!(target: logger::SELF, "no log file of ours is open: nothing to reopen")
-                }
+                libc::SIGUSR2 => self.reopen_files(),
                 _ => {}
             }
         }
@@ -356,6 +401,10 @@ impl Shell {
             Input::Check(ask) => self.start_check(ask),
             Input::EndCheck(pid) => self.end_check(pid),
             Input::Unwell(id, run, why) => self.events.push_back(Event::Unwell(id, run, why)),
+            Input::Follow(id) => self.follow_again(id),
+            Input::Writer => self.see_to_writer(),
+            Input::Asked(asked) => self.control.take(asked),
+            Input::Journal => self.write_journal(),
             Input::Gone(id, run) => {
                 // If it had been given to us as an orphan, its status is here.
                 self.reap();
@@ -368,16 +417,21 @@ impl Shell {
         let Some(program) = self.programs.get_mut(id.0) else { return };
         let name = program.config.name.clone();
         let Some(errand) = program.errand.as_mut().filter(|errand| errand.run == run) else { return };
+        let mut notes = Vec::new();
         for (report, descriptor) in errand.reports.take() {
             match report {
                 // Without it nothing may start: a lock that nobody holds keeps nobody out.
                 Report::Keeper => program.keeper = descriptor,
                 Report::Initializing => self.events.push_back(Event::Initializing(id, run)),
-                Report::Note { warning: true, text } => log::warn!(target: &name, "{text}"),
-                Report::Note { warning: false, text } => log::info!(target: &name, "{text}"),
+                Report::Note { warning, about, text } => {
+                    let level = if warning { log::Level::Warn } else { log::Level::Info };
+                    log::log!(target: &name, level, "{text}");
+                    notes.push(Note { warning, about, text });
+                }
                 Report::Verdict(verdict) => errand.verdict = Some(verdict),
             }
         }
+        notes.into_iter().for_each(|note| program.remember(note));
     }
 
     fn name(&self, id: Id) -> &str {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use super::capture::Capture;
 use super::errand::Reports;
+use super::follow::Follower;
+use super::output::Outlet;
 use super::watch::Target;
 use crate::config;
 use crate::engine::record::Lived;
@@ -16,6 +18,8 @@ use crate::supervisor::prepare::protocol::{Errand as Job, Memo, Order, Start, Us
 pub(crate) enum Role {
     /// A program's main process, or the `prepare` child before it.
     Of(Id, Run, What),
+    /// The child that follows an engine's log files.
+    Follower(Id),
     /// A child that does a small job and whose end means nothing.
     Helper,
     /// A check of a program; who asked for it waits for its end.
@@ -53,6 +57,20 @@ pub(crate) struct Program {
     pub(crate) usurped: bool,
     /// How it failed last.
     pub(crate) last_failure: Option<String>,
+    /// What the last `prepare` children found.
+    pub(crate) notes: Vec<Note>,
+    /// The child that follows its log files.
+    pub(crate) follower: Option<Follower>,
+    /// What it writes.
+    pub(crate) outlet: Outlet,
+}
+
+/// Something that a `prepare` child found.
+#[derive(Debug)]
+pub(crate) struct Note {
+    pub(crate) warning: bool,
+    pub(crate) about: String,
+    pub(crate) text: String,
 }
 
 /// A `prepare` child that runs.
@@ -125,6 +143,25 @@ impl Program {
             lived: None,
             usurped: false,
             last_failure: None,
+            notes: Vec::new(),
+            follower: None,
+            outlet: Outlet::default(),
+        }
+    }
+
+    /// A `prepare` child begins: what it looks at again is forgotten.
+    pub(crate) fn forget_notes(&mut self) {
+        // Looked at by the first one alone.
+        const KEPT: [&str; 2] = ["preflight", "sockets"];
+        let first = self.memo.is_none();
+        self.notes.retain(|note| !first && KEPT.contains(&note.about.as_str()));
+    }
+
+    /// Something that a `prepare` child found.
+    pub(crate) fn remember(&mut self, note: Note) {
+        const NOTES: usize = 20;
+        if self.notes.len() < NOTES {
+            self.notes.push(note);
         }
     }
 

@@ -26,7 +26,6 @@ pub use instance::{Exit, Instance};
 pub use limits::{Pids, Sabotage, set_limit};
 pub use machine::{Account, pg_bin, postgres_user};
 pub use nix::sys::signal::Signal;
-pub use port::Port;
 pub use process::Process;
 pub use random::Random;
 pub use snapshot::Snapshot;
