@@ -85,6 +85,28 @@ impl Instance {
         self
     }
 
+    /// Writes another `supervisor.toml` for the PID 1 that runs.
+    pub fn configure(mut self, edit: impl FnOnce(Builder) -> Builder) -> Self {
+        let spec = std::mem::replace(&mut self.spec, Builder::new());
+        self.spec = edit(spec);
+        self.write_config();
+        self
+    }
+
+    /// Writes another `supervisor.toml`, and has PID 1 read it.
+    pub fn reload(self, edit: impl FnOnce(Builder) -> Builder) -> Self {
+        let instance = self.configure(edit);
+        let before = instance.log().matches("configuration reloaded").count();
+        instance.signal(Signal::SIGHUP);
+        instance.wait_log_count("configuration reloaded", before + 1);
+        instance
+    }
+
+    fn write_config(&self) -> Option<PathBuf> {
+        let text = toml::to_string(self.spec.config.as_ref()?).expect("print supervisor.toml");
+        Some(self.spec.dir.file("supervisor.toml", text, 0o644))
+    }
+
     /// Starts a PID 1 in fresh namespaces over the same directories; the one before must have ended.
     ///
     /// It dies with the calling thread, so that an interrupted test run leaves nothing behind.
@@ -123,9 +145,8 @@ impl Instance {
             command.arg(pair);
         }
         command.arg(self.path("bin/polar-supervisor"));
-        if let Some(config) = &self.spec.config {
-            let text = toml::to_string(config).expect("print supervisor.toml");
-            command.arg("--config").arg(self.spec.dir.file("supervisor.toml", text, 0o644));
+        if let Some(file) = self.write_config() {
+            command.arg("--config").arg(file);
         }
         command.args(&self.spec.arguments);
         let mut unshare = command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
@@ -270,11 +291,31 @@ impl Instance {
         self.boot();
     }
 
-    /// All processes of the instance's PID namespace.
+    /// All processes of the instance's PID namespace, but for the writer of log files: it comes and goes with what there
+    /// is to write.
     pub fn processes(&self) -> Vec<Process> {
         let Some(running) = &self.running else { return Vec::new() };
         let all = Process::all().into_iter();
+        let all = all.filter(|process| process.command != "/proc/self/exe writer");
         all.filter(|process| namespace(process.pid).as_ref() == Some(&running.namespace)).collect()
+    }
+
+    /// The process, and no zombie, whose command line holds `text`, if there is one.
+    pub fn process(&self, text: &str) -> Option<Process> {
+        self.processes().into_iter().find(|process| process.command.contains(text))
+    }
+
+    /// Waits for that process.
+    pub fn find(&mut self, text: &str) -> Process {
+        self.until(&format!("a process: {text}"), |it| it.process(text).is_some());
+        self.process(text).unwrap_or_else(|| panic!("it has gone: {text}"))
+    }
+
+    /// The lines of the log that are about a program.
+    pub fn said_of(&self, program: &str) -> Vec<String> {
+        let mark = format!(" {program}: ");
+        let log = self.log();
+        log.lines().filter(|line| line.contains(&mark)).map(str::to_owned).collect()
     }
 
     /// Its zombies.
