@@ -176,7 +176,7 @@ pub(crate) async fn live(prober: Prober, live: Live) {
                 log::info!(target: name, "its live check passes again");
                 failures = 0;
             }
-            Ok(()) => {}
+            Ok(()) => log::debug!(target: name, "its live check has passed"),
             Err(Lack::Ours(why)) => log::warn!(target: name, "its live check could not be done: {why}"),
             Err(Lack::Theirs(why)) => {
                 failures += 1;
