@@ -51,6 +51,8 @@ use protocol::{KEEPER_FD, Order, REPORT_FD, Verdict};
 use report::Reporter;
 use work::Work;
 
+pub(in crate::supervisor) use resolve::walk;
+
 /// First boot failed, or the child itself.
 const EX_SOFTWARE: u8 = 70;
 /// The data directory cannot be served.
