@@ -40,6 +40,8 @@
 
 mod backoff;
 mod classify;
+mod event;
+mod explain;
 mod ladder;
 mod model;
 mod note;
@@ -52,10 +54,12 @@ mod tests;
 
 pub use backoff::backoff;
 pub use classify::{Class, Evidence, classify};
+pub use event::{Action, End, Event, Level, Prepared, Wish};
+pub use explain::{Condition, Effect, explain};
 pub use ladder::{Ladder, Rung, rung, rung_at};
 pub use model::{
-    Action, Doubt, End, Event, ExitStatus, Fit, GaveUp, Id, Level, Lock, Phase, PidFile, Prepared, Program,
-    Run, Shutdown, State, Time, What, Wish,
+    Doubt, ExitStatus, Fit, GaveUp, Id, LastExit, Lock, Phase, PidFile, Program, Run, Shutdown, State, Time,
+    What, Why,
 };
 pub use report::{Report, report};
 pub use settle::deadline;

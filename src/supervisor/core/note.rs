@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::backoff::backoff;
 use super::classify::Class;
+use super::event::{Action, End, Event, Level, Prepared, Wish};
 use super::ladder::{Rung, harder};
 use super::model::{
-    Action, Doubt, End, Event, ExitStatus, Fit, GaveUp, Id, Level, Lock, Phase, Prepared, Program, Run,
-    Shutdown, State, What, Wish,
+    Doubt, ExitStatus, Fit, GaveUp, Id, LastExit, Lock, Phase, Program, Run, Shutdown, State, What,
 };
 use super::search;
 use super::settle::stop_ladder;
@@ -23,6 +23,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 pub(super) fn note(state: &mut State, event: Event, actions: &mut Vec<Action>) {
     match event {
         Event::Tick => {}
+        Event::Together(events) => events.into_iter().for_each(|event| note(state, event, actions)),
         Event::Stop => stop(state, actions),
         Event::Quit => quit(state, actions),
         Event::Lock(id, lock) => with(state, id, |p, now| lock_seen(p, id, lock, now, actions)),
@@ -288,7 +289,7 @@ fn ended(state: &mut State, id: Id, run: Run, end: End, class: Class, actions: &
     let lost = class == Class::AnotherServer && starting && program.spec.prepares;
     program.forgive(now);
     program.waiting = None;
-    program.last_end = Some(end);
+    program.last_exit = Some(LastExit { end, class, at: now });
     program.doubt = (class == Class::Unknown).then_some(Doubt::Crash);
     program.enter(draining(run, now), now);
     if let Some(shutdown) = state.shutdown.as_mut() {
@@ -362,7 +363,7 @@ fn asked_end(state: &mut State, id: Id, end: End, actions: &mut Vec<Action>) {
     let ended_in_order = matches!(end, End::Code(0) | End::Unknown) || by_the_asking(end, sent);
     let orderly = ended_in_order && sent != Rung::Kill && !forced;
     if what == What::Main {
-        program.last_end = Some(end);
+        program.last_exit = Some(LastExit { end, class: Class::Asked, at: now });
         let seconds = now.saturating_sub(asked).as_secs_f64();
         let level = if orderly { Level::Info } else { Level::Warn };
         let how = if sent == Rung::Kill { ", killed" } else { "" };

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use super::model::{Action, Fit, Id, Level, Lock, Phase, PidFile, Prepared, Program, State, Time};
+use super::event::{Action, Level, Prepared};
+use super::model::{Fit, Id, Lock, Phase, PidFile, Program, State, Time};
 use super::note::forget_failures;
 use super::settle::{begin_stop, may_run};
 

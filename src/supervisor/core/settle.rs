@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use super::event::{Action, Level};
 use super::ladder::{Ladder, Rung, rung, rung_at};
-use super::model::{Action, Fit, GaveUp, Id, Level, Lock, Phase, Program, Shutdown, State, Time, What};
+use super::model::{Fit, GaveUp, Id, Lock, Phase, Program, Shutdown, State, Time, What, Why};
 use super::search;
 
 /// How long a `prepare` child may take to end what it has under way (initdb, a script) and to clean up after itself.
@@ -196,8 +197,20 @@ pub(super) fn begin_stop(state: &mut State, id: Id, actions: &mut Vec<Action>) -
         _ => What::Main,
     };
     let sent = on_ladder(&ladder, floor.max(ladder.first));
-    program
-        .enter(Phase::Stopping { run, what, asked: now, floor: sent, sent, forced: false, told: false }, now);
+    program.enter(
+        Phase::Stopping {
+            run,
+            what,
+            why: Why::Asked,
+            first: sent,
+            asked: now,
+            floor: sent,
+            sent,
+            forced: false,
+            told: false,
+        },
+        now,
+    );
     actions.push(Action::Signal(id, run, what, sent));
     true
 }
@@ -212,7 +225,9 @@ fn climb(state: &mut State, id: Id, actions: &mut Vec<Action>) {
     let (now, overdue) = (state.now, overdue(state));
     let Some(program) = state.programs.get_mut(id.0) else { return };
     let ladder = stop_ladder(program);
-    let Phase::Stopping { run, what, asked, floor, sent, forced, told } = &mut program.phase else { return };
+    let Phase::Stopping { run, what, asked, floor, sent, forced, told, .. } = &mut program.phase else {
+        return;
+    };
     let elapsed = now.saturating_sub(*asked);
     let timed = if overdue { Rung::Kill } else { rung(&ladder, elapsed) };
     let wanted = on_ladder(&ladder, timed.max(*floor));

@@ -45,6 +45,18 @@ pub enum Kind {
     Oneshot,
 }
 
+impl Kind {
+    /// Its word in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Engine => "postgres",
+            Kind::Command => "command",
+            Kind::Oneshot => "oneshot",
+        }
+    }
+}
+
 /// When a program is started again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restart {

@@ -34,7 +34,7 @@ use self::stdio::{Stream, complain};
 use self::watch::{Seen, Watch};
 use super::core::{self, End, Event, Id, Phase, Run, State};
 use super::prepare::protocol::{Report, User};
-use super::spec::spec;
+use super::spec::{spec, specs};
 use crate::config::{self, Config};
 
 /// The exit status of a wrong command line, a bad configuration, or data that cannot be served.
@@ -166,8 +166,7 @@ impl Shell {
         users: Vec<User>,
         signals: Signals,
     ) -> Self {
-        let specs = config.programs.iter().map(spec).collect();
-        let state = State::new(specs, config.supervisor.stop_timeout);
+        let state = State::new(specs(&config.programs), config.supervisor.stop_timeout);
         let names: Vec<&str> = config.programs.iter().map(|program| program.name.as_str()).collect();
         log::info!(
             target: logger::SELF,
@@ -400,6 +399,9 @@ impl Shell {
                 log::warn!(target: gone, "it is not in the configuration any more: that {next_start}");
             }
         }
+        let names = self.programs.iter().enumerate();
+        let ids: BTreeMap<String, Id> =
+            names.map(|(place, known)| (known.config.name.clone(), Id(place))).collect();
         for program in config.programs {
             let place = self.programs.iter().position(|known| known.config.name == program.name);
             let Some((place, known)) = place.and_then(|at| Some((at, self.programs.get_mut(at)?))) else {
@@ -410,7 +412,8 @@ impl Shell {
                 log::warn!(target: &program.name, "{keys} cannot change while the supervisor runs: its whole section {next_start}");
                 continue;
             }
-            self.events.push_back(Event::Respec(Id(place), spec(&program), false));
+            let spec = spec(&program, |name| ids.get(name).copied());
+            self.events.push_back(Event::Respec(Id(place), spec, false));
             known.config = program;
         }
         if let Some(watch) = &self.watch {

@@ -50,7 +50,8 @@ fn an_adopted_postmaster_that_was_told_to_end_has_not_crashed() {
     let unclean = Prepared::Go { unclean: true };
     assert_eq!(story.at(70_010, Event::Prepared(ENGINE, Run(3), unclean)), "start 0#4");
     assert_eq!(story.failures(), 0, "it was killed by us: that is no failure to give up for");
-    assert_eq!(story.state.programs[0].last_end, Some(End::Unknown), "and is told as it was");
+    let last = story.state.programs[0].last_exit.unwrap();
+    assert_eq!((last.end, last.class), (End::Unknown, Class::Asked), "and is told as it was");
 }
 
 #[test]
