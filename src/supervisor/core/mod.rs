@@ -61,7 +61,7 @@ pub use model::{
     Doubt, ExitStatus, Fit, GaveUp, Id, LastExit, Lock, Phase, PidFile, Program, Run, Shutdown, State, Time,
     What, Why,
 };
-pub use report::{Report, report};
+pub use report::{Glance, Report, glance, report};
 pub use settle::deadline;
 pub use spec::{Kind, OnGiveUp, Policy, Restart, Spec};
 

@@ -54,6 +54,35 @@ pub fn report(state: &State, now: Time) -> Vec<(Id, Report)> {
     known.map(|(place, program)| (Id(place), report_of(state, now, program))).collect()
 }
 
+/// What of a [`Report`] changes with what happens, at no cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// As in [`Report`].
+    pub state: &'static str,
+    /// As in [`Report`].
+    pub reason: Option<&'static str>,
+    /// As in [`Report`].
+    pub ready: bool,
+    /// As in [`Report`].
+    pub locked: bool,
+}
+
+/// A glance at one program.
+#[must_use]
+pub fn glance(state: &State, now: Time, id: Id) -> Option<Glance> {
+    let program = state.program(id)?;
+    Some(Glance {
+        state: state_name(program, now),
+        reason: reason(state, program),
+        ready: is_ready(program),
+        locked: program.lock == Lock::Present,
+    })
+}
+
+fn is_ready(program: &Program) -> bool {
+    matches!(program.phase, Phase::Up { .. }) || program.completed
+}
+
 fn report_of(state: &State, now: Time, program: &Program) -> Report {
     let name = state_name(program, now);
     Report {
@@ -64,7 +93,7 @@ fn report_of(state: &State, now: Time, program: &Program) -> Report {
         since: now.saturating_sub(program.since),
         restarts: program.starts.saturating_sub(1),
         failures: program.failures,
-        ready: matches!(program.phase, Phase::Up { .. }) || program.completed,
+        ready: is_ready(program),
         adopted: matches!(
             program.phase,
             Phase::Starting { adopted: true, .. } | Phase::Up { adopted: true, .. }

@@ -130,6 +130,8 @@ pub enum Report {
     Note {
         /// `true`: a warning.
         warning: bool,
+        /// What it is about, in a word: `keeper`, `pid_file`, `orphans`, ...
+        about: String,
         /// One line.
         text: String,
     },

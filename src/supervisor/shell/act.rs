@@ -68,8 +68,12 @@ impl Shell {
 
     /// A child whose verdict the core waits for.
     fn prepare(&mut self, id: Id, run: Run, job: Job) {
+        let prepares = job == Job::Prepare;
         match self.launch_errand(id, job) {
             Ok((pid, reports)) => {
+                if prepares && let Some(program) = self.programs.get_mut(id.0) {
+                    program.forget_notes();
+                }
                 self.processes.insert(pid, Role::Of(id, run, What::Prepare));
                 let tell = self.tell.clone();
                 spawn_local(reports.clone().on_packet(move || tell.send(Input::Reported(id, run)).is_ok()));
@@ -307,7 +311,10 @@ impl Shell {
                 });
                 match adopted {
                     Some((id, run)) => self.main_ended(id, run, end),
-                    None => log::debug!(target: logger::SELF, "reaped an orphan, process {pid} ({end})"),
+                    None => {
+                        self.orphans_reaped += 1;
+                        log::debug!(target: logger::SELF, "reaped an orphan, process {pid} ({end})");
+                    }
                 }
             }
         }

@@ -3,9 +3,11 @@
 
 mod act;
 mod capture;
+mod control;
 mod errand;
 pub(crate) mod exec;
 mod eyes;
+mod history;
 mod logger;
 mod memory;
 mod program;
@@ -28,7 +30,8 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use self::program::{Program, Role};
+use self::control::{Ask, Control};
+use self::program::{Note, Program, Role};
 use self::signals::Signals;
 use self::stdio::{Stream, complain};
 use self::watch::{Seen, Watch};
@@ -56,6 +59,10 @@ enum Input {
     Reported(Id, Run),
     /// An adopted process has ended.
     Gone(Id, Run),
+    /// A client of the control socket asks for something.
+    Asked(Ask),
+    /// Events wait for the journal.
+    Journal,
 }
 
 impl From<Seen> for Input {
@@ -156,6 +163,11 @@ struct Shell {
     inbox: UnboundedReceiver<Input>,
     tell: UnboundedSender<Input>,
     status: Option<u8>,
+    control: Control,
+    /// Where the events go.
+    journal: config::OutputFile,
+    begun_at: jiff::Timestamp,
+    orphans_reaped: u64,
 }
 
 impl Shell {
@@ -350,16 +362,21 @@ impl Shell {
         let Some(program) = self.programs.get_mut(id.0) else { return };
         let name = program.config.name.clone();
         let Some(errand) = program.errand.as_mut().filter(|errand| errand.run == run) else { return };
+        let mut notes = Vec::new();
         for (report, descriptor) in errand.reports.take() {
             match report {
                 // Without it nothing may start: a lock that nobody holds keeps nobody out.
                 Report::Keeper => program.keeper = descriptor,
                 Report::Initializing => self.events.push_back(Event::Initializing(id, run)),
-                Report::Note { warning: true, text } => log::warn!(target: &name, "{text}"),
-                Report::Note { warning: false, text } => log::info!(target: &name, "{text}"),
+                Report::Note { warning, about, text } => {
+                    let level = if warning { log::Level::Warn } else { log::Level::Info };
+                    log::log!(target: &name, level, "{text}");
+                    notes.push(Note { warning, about, text });
+                }
                 Report::Verdict(verdict) => errand.verdict = Some(verdict),
             }
         }
+        notes.into_iter().for_each(|note| program.remember(note));
     }
 
     fn name(&self, id: Id) -> &str {

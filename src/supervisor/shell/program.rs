@@ -47,6 +47,16 @@ pub(crate) struct Program {
     pub(crate) usurped: bool,
     /// How it failed last.
     pub(crate) last_failure: Option<String>,
+    /// What the last `prepare` children found.
+    pub(crate) notes: Vec<Note>,
+}
+
+/// Something that a `prepare` child found.
+#[derive(Debug)]
+pub(crate) struct Note {
+    pub(crate) warning: bool,
+    pub(crate) about: String,
+    pub(crate) text: String,
 }
 
 /// A `prepare` child that runs.
@@ -98,6 +108,23 @@ impl Program {
             lived: None,
             usurped: false,
             last_failure: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// A `prepare` child begins: what it looks at again is forgotten.
+    pub(crate) fn forget_notes(&mut self) {
+        // Looked at by the first one alone.
+        const KEPT: [&str; 2] = ["preflight", "sockets"];
+        let first = self.memo.is_none();
+        self.notes.retain(|note| !first && KEPT.contains(&note.about.as_str()));
+    }
+
+    /// Something that a `prepare` child found.
+    pub(crate) fn remember(&mut self, note: Note) {
+        const NOTES: usize = 20;
+        if self.notes.len() < NOTES {
+            self.notes.push(note);
         }
     }
 
