@@ -12,6 +12,7 @@ use super::executables::{self, Engine};
 use super::first_boot::FirstBoot;
 use super::halt::{Halt, Outcome, Trying, refused, trouble, wait};
 use super::keeper::{self, Keeper};
+use super::knock;
 use super::listing;
 use super::lock_file;
 use super::log_link;
@@ -41,6 +42,7 @@ pub(super) fn run(work: Work<'_>, keeper: Option<OwnedFd>) -> Verdict {
         Errand::Prepare => prepare(work, keeper, &mut in_first_boot),
         Errand::Search => search(work, keeper),
         Errand::Prune => prune_errand(work),
+        Errand::Knock => become_engine_user(work).and_then(|_| knock::knock(work)).map(|()| Verdict::Done),
         Errand::Record { postmaster, stale } => become_engine_user(work)
             .and_then(|_| record::keep(work, *postmaster, *stale).map(|()| Verdict::Done)),
         Errand::Blockers { postmaster } => become_engine_user(work).map(|_| {

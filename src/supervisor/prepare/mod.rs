@@ -19,6 +19,7 @@ mod inherited;
 mod initdb;
 mod interrupt;
 mod keeper;
+mod knock;
 mod listing;
 mod lock_file;
 mod log_link;

@@ -76,6 +76,8 @@ pub enum Errand {
     Search,
     /// Remove collector files that are older than `log_keep`.
     Prune,
+    /// Ask the engine that runs for a sign of life.
+    Knock,
     /// Log what keeps the engine with this pid from stopping.
     Blockers {
         /// The postmaster.

@@ -3,14 +3,20 @@
 
 mod act;
 mod capture;
+mod check;
+mod command;
 mod control;
 mod errand;
 pub(crate) mod exec;
 mod eyes;
 mod history;
+mod kill;
 mod logger;
 mod memory;
+mod notify;
+mod probe;
 mod program;
+mod reload;
 mod reserve;
 mod signals;
 mod spawn;
@@ -25,19 +31,20 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, geteuid, isatty};
+use nix::unistd::{Pid, isatty};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use self::control::{Ask, Control};
+use self::control::{Asked, Control};
+use self::probe::{Ask, Running};
 use self::program::{Note, Program, Role};
 use self::signals::Signals;
 use self::stdio::{Stream, complain};
 use self::watch::{Seen, Watch};
 use super::core::{self, End, Event, Id, Phase, Run, State};
 use super::prepare::protocol::{Report, User};
-use super::spec::{spec, specs};
+use super::spec::specs;
 use crate::config::{self, Config};
 
 /// The exit status of a wrong command line, a bad configuration, or data that cannot be served.
@@ -60,9 +67,17 @@ enum Input {
     /// An adopted process has ended.
     Gone(Id, Run),
     /// A client of the control socket asks for something.
-    Asked(Ask),
+    Asked(Asked),
     /// Events wait for the journal.
     Journal,
+    /// A command is ready.
+    Ready(Id, Run),
+    /// A check needs a process.
+    Check(Ask),
+    /// Nobody waits for this check's process any more.
+    EndCheck(i32),
+    /// A program has failed its `live` checks, and why.
+    Unwell(Id, Run, String),
 }
 
 impl From<Seen> for Input {
@@ -125,24 +140,13 @@ fn load(file: Option<&std::path::Path>) -> Result<Config, config::Mistakes> {
     config::load(file.map_or(config::Source::Default, config::Source::File), &environment)
 }
 
-/// The user of each program.
-fn resolve_users(config: &Config) -> Result<Vec<User>, String> {
+/// The user of each program, and whether PID 1 must become that user.
+fn resolve_users(config: &Config) -> Result<Vec<(User, bool)>, String> {
     let accounts = users::Accounts::read();
-    let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-    config
-        .programs
-        .iter()
-        .map(|program| {
-            if geteuid().is_root() {
-                let name = program.process.user.as_deref().unwrap_or("postgres");
-                let named = accounts.named(name, &program.process.groups);
-                named.map_err(|error| format!("program {}: {error}", program.name))
-            } else {
-                // What the process has it keeps, whatever the passwd file says of its group.
-                Ok(User { gid, ..accounts.current(uid, gid) })
-            }
-        })
-        .collect()
+    let of = |program: &config::Program| {
+        accounts.of(program).map_err(|error| format!("program {}: {error}", program.name))
+    };
+    config.programs.iter().map(of).collect()
 }
 
 struct Shell {
@@ -151,6 +155,13 @@ struct Shell {
     begun: Instant,
     programs: Vec<Program>,
     processes: BTreeMap<i32, Role>,
+    /// Checks that run, by the pids of their processes.
+    checks: BTreeMap<i32, Running>,
+    /// Our children that nobody of ours has made, as far as this turn has asked for them.
+    orphans: Option<Vec<i32>>,
+    supervisor: config::Supervisor,
+    /// Further arguments of engines.
+    options: Vec<String>,
     config_file: Option<PathBuf>,
     signals: Signals,
     stdout: Stream,
@@ -175,7 +186,7 @@ impl Shell {
         config: Config,
         config_file: Option<PathBuf>,
         options: Vec<String>,
-        users: Vec<User>,
+        users: Vec<(User, bool)>,
         signals: Signals,
     ) -> Self {
         let state = State::new(specs(&config.programs), config.supervisor.stop_timeout);
@@ -187,12 +198,12 @@ impl Shell {
             std::process::id(),
             if names.is_empty() { "none".into() } else { names.join(", ") }
         );
-        let run_dir = config.supervisor.run_dir;
+        let supervisor = config.supervisor;
         let programs: Vec<Program> = config
             .programs
             .into_iter()
             .zip(users)
-            .map(|(config, user)| Program::new(config, user, options.clone(), run_dir.clone()))
+            .map(|(config, user)| Program::new(config, user, options.clone(), supervisor.run_dir.clone()))
             .collect();
         let (tell, inbox) = unbounded_channel();
         let begun = Instant::now();
@@ -202,6 +213,10 @@ impl Shell {
             begun,
             programs,
             processes: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            orphans: None,
+            supervisor,
+            options,
             config_file,
             signals,
             stdout: Stream::stdout(),
@@ -285,6 +300,7 @@ impl Shell {
 
     /// Gives all events to the core, and does what it says, until it is quiet.
     fn settle(&mut self) {
+        self.orphans = None;
         while let Some(event) = self.events.pop_front() {
             let state = std::mem::replace(&mut self.state, State::new(Vec::new(), Duration::ZERO));
             let (state, actions) = core::step(state, self.now(), event);
@@ -304,7 +320,7 @@ impl Shell {
                 libc::SIGHUP if std::process::id() != 1 && isatty(std::io::stdin()).unwrap_or(false) => {
                     self.events.push_back(Event::Stop);
                 }
-                libc::SIGHUP => self.reload(),
+                libc::SIGHUP => _ = self.reload(),
                 libc::SIGUSR1 => self.report(),
                 libc::SIGUSR2 => {
                     log::info!(target: logger::SELF, "no log file of ours is open: nothing to reopen")
@@ -342,14 +358,15 @@ impl Shell {
                     self.see_usurper(id, theirs, ours);
                 }
             }
-            Input::Seen(Seen::Ready(id, run)) => {
-                self.events.push_back(Event::Ready(id, run));
-                if let Some(program) = self.programs.get_mut(id.0) {
-                    program.last_failure = None;
-                }
+            Input::Seen(Seen::Ready(id, run)) | Input::Ready(id, run) => self.is_ready(id, run),
+            Input::Seen(Seen::Standby(id, run, standby)) => {
+                self.events.push_back(Event::Standby(id, run, standby));
             }
             Input::Seen(Seen::Note(id, text)) => log::warn!(target: self.name(id), "{text}"),
             Input::Reported(id, run) => self.take_reports(id, run),
+            Input::Check(ask) => self.start_check(ask),
+            Input::EndCheck(pid) => self.end_check(pid),
+            Input::Unwell(id, run, why) => self.events.push_back(Event::Unwell(id, run, why)),
             Input::Gone(id, run) => {
                 // If it had been given to us as an orphan, its status is here.
                 self.reap();
@@ -396,48 +413,6 @@ impl Shell {
              started another one without a supervisor, perhaps in another container: stop it at once, it destroys the data",
             program.engine().map(|engine| engine.data_dir.join("postmaster.pid")).unwrap_or_default().display()
         );
-    }
-
-    /// SIGHUP: reads the configuration again; a bad one changes nothing.
-    fn reload(&mut self) {
-        let config = match load(self.config_file.as_deref()) {
-            Ok(config) => config,
-            Err(mistakes) => {
-                for mistake in &mistakes.0 {
-                    log::error!(target: logger::SELF, "not reloaded, nothing has changed: {mistake}");
-                }
-                return;
-            }
-        };
-        logger::set_level(config.supervisor.log_level);
-        let next_start = "takes effect when the supervisor starts the next time";
-        for gone in self.programs.iter().map(|known| &known.config.name) {
-            if !config.programs.iter().any(|program| program.name == *gone) {
-                log::warn!(target: gone, "it is not in the configuration any more: that {next_start}");
-            }
-        }
-        let names = self.programs.iter().enumerate();
-        let ids: BTreeMap<String, Id> =
-            names.map(|(place, known)| (known.config.name.clone(), Id(place))).collect();
-        for program in config.programs {
-            let place = self.programs.iter().position(|known| known.config.name == program.name);
-            let Some((place, known)) = place.and_then(|at| Some((at, self.programs.get_mut(at)?))) else {
-                log::warn!(target: &program.name, "it is in the configuration for the first time: that {next_start}");
-                continue;
-            };
-            if let Some(keys) = known.fixed_keys_that_differ(&program) {
-                log::warn!(target: &program.name, "{keys} cannot change while the supervisor runs: its whole section {next_start}");
-                continue;
-            }
-            let spec = spec(&program, |name| ids.get(name).copied());
-            self.events.push_back(Event::Respec(Id(place), spec, false));
-            known.config = program;
-        }
-        if let Some(watch) = &self.watch {
-            watch.targets(program::targets(&self.programs));
-        }
-        log::info!(target: logger::SELF, "configuration reloaded; what an engine reads at its start waits for that");
-        self.reload_engines();
     }
 
     /// SIGUSR1: says how it stands.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::geteuid;
 
 use super::wire::{error_line, ok_line, refusal};
-use super::{Answer, Ask, Peer};
+use super::{Answer, Asked, Peer};
 use crate::control::protocol::{Code, Mode, Op, Refusal};
 use crate::supervisor::core::{Event, Id, Rung, Wish};
 use crate::supervisor::shell::Shell;
@@ -22,7 +22,7 @@ impl Shell {
     pub(in crate::supervisor::shell) fn answer_some(&mut self) {
         let begin = Instant::now();
         for _ in 0..PER_TURN {
-            let Some(Ask { op, peer, reply }) = self.control.asks.pop_front() else { return };
+            let Some(Asked { op, peer, reply }) = self.control.asks.pop_front() else { return };
             let answer = self.answer(op, peer).unwrap_or_else(|refusal| Answer::Line(error_line(refusal)));
             // Who asked may have gone.
             let _ = reply.send(answer);

@@ -1,7 +1,7 @@
 //! The control socket: who connects is heard, one request after the other, and answered by the shell in its own turn.
 //!
 //! Each client is a task of this thread, and so is the one that listens. A request that needs what the shell knows goes
-//! to it as an [`Ask`]; each client has one of those under way, so their number is bounded. Nothing here ends PID 1: a
+//! to it as an [`Asked`]; each client has one of those under way, so their number is bounded. Nothing here ends PID 1: a
 //! socket that cannot be had is said, and tried again.
 
 mod answer;
@@ -39,14 +39,14 @@ const AT_ONCE: u32 = 8;
 /// The shell's part of the control socket.
 #[derive(Debug)]
 pub(super) struct Control {
-    asks: VecDeque<Ask>,
+    asks: VecDeque<Asked>,
     pub(super) history: Rc<RefCell<History>>,
     look: Rc<Notify>,
 }
 
 /// A request that the shell answers.
 #[derive(Debug)]
-pub(super) struct Ask {
+pub(super) struct Asked {
     op: Op,
     peer: Peer,
     reply: oneshot::Sender<Answer>,
@@ -102,7 +102,7 @@ impl Control {
     }
 
     /// A request for the shell's next turn.
-    pub(super) fn take(&mut self, ask: Ask) {
+    pub(super) fn take(&mut self, ask: Asked) {
         self.asks.push_back(ask);
     }
 
@@ -262,7 +262,7 @@ impl Desk {
     /// Has the shell answer.
     async fn ask(&self, op: Op, peer: Peer) -> Option<Answer> {
         let (reply, answer) = oneshot::channel();
-        self.tell.send(Input::Asked(Ask { op, peer, reply })).ok()?;
+        self.tell.send(Input::Asked(Asked { op, peer, reply })).ok()?;
         answer.await.ok()
     }
 }
