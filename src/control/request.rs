@@ -114,7 +114,10 @@ mod tests {
     fn requests_are_read() {
         for (line, wanted) in [
             (r#"{"v":1,"op":"status"}"#, Op::Status { program: None }),
-            (r#" { "op" : "status" , "program":"engine", "v" : 1 } "#, Op::Status { program: Some("engine".into()) }),
+            (
+                r#" { "op" : "status" , "program":"engine", "v" : 1 } "#,
+                Op::Status { program: Some("engine".into()) },
+            ),
             (r#"{"v":1,"op":"supervisor"}"#, Op::Supervisor {}),
             (r#"{"v":1,"op":"reload"}"#, Op::Reload {}),
             (

@@ -48,6 +48,8 @@ pub enum Request {
     },
     /// Be the child that touches the data directory.
     Prepare,
+    /// Be the process that writes output into files.
+    Writer,
     /// Print [`USAGE`].
     Help,
     /// Print the version.
@@ -101,6 +103,7 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Request, WrongUsa
                 return Ok(Request::Check { config });
             }
             "prepare" => return Ok(Request::Prepare),
+            "writer" => return Ok(Request::Writer),
             "exec" => {
                 let mut argv: Vec<String> = args.collect();
                 if argv.first().is_some_and(|first| first == "--") {
@@ -161,6 +164,7 @@ mod tests {
             ("exec a --", Ok(exec(&["a", "--"]))),
             ("psql --version", Ok(exec(&["psql", "--version"]))),
             ("prepare", Ok(Request::Prepare)),
+            ("writer", Ok(Request::Writer)),
             ("--help", Ok(Request::Help)),
             ("-V", Ok(Request::Version)),
             ("--config", Err(WrongUsage::ConfigWithoutFile)),

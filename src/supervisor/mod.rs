@@ -1,4 +1,5 @@
-//! PID 1: a pure [`core`] that decides, a `shell` that acts, and [`prepare`], the child that touches the data directory.
+//! PID 1: a pure [`core`] that decides, a `shell` that acts, [`prepare`], the child that touches the
+//! data directory, and [`writer`], the process that writes output into files.
 
 pub mod command_line;
 pub mod core;
@@ -6,6 +7,7 @@ pub mod prepare;
 mod procfs;
 mod shell;
 mod spec;
+pub mod writer;
 
 pub use shell::exec::exec;
 pub use shell::run;

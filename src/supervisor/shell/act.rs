@@ -6,7 +6,6 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::spawn_local;
 
-use super::capture::Capture;
 use super::errand::{Reports, as_stdin};
 use super::program::{Ended, Errand, Main, Role};
 use super::spawn::{Group, Launch, Launched, Stdin, in_words, spawn};
@@ -110,6 +109,7 @@ impl Shell {
 
     pub(super) fn launch_errand(&mut self, id: Id, job: Job) -> std::io::Result<(i32, Reports)> {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let (capture, output) = self.open_errand_output(id)?;
         let program = self.programs.get(id.0).ok_or_else(missing)?;
         let suspect = self.state.program(id).is_some_and(|known| known.suspect);
         let stdin = as_stdin(&program.order(job, suspect).ok_or_else(missing)?)?;
@@ -118,7 +118,6 @@ impl Shell {
         if let Some(keeper) = &program.keeper {
             descriptors.push((keeper.try_clone()?, KEEPER_FD));
         }
-        let (capture, output) = Capture::new(self.stdout.clone())?;
         let launched = spawn(Launch {
             // The file itself, wherever it lies: it may have been replaced since we started.
             argv: &["/proc/self/exe".into(), "prepare".into()],
@@ -156,11 +155,11 @@ impl Shell {
 
     fn launch_main(&mut self, id: Id, run: Run) -> std::io::Result<Launched> {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let (capture, output) = self.open_output(id)?;
         let program = self.programs.get_mut(id.0).ok_or_else(missing)?;
         let start = program.start.as_ref().ok_or_else(missing)?;
         let mut environment = program.environment();
         environment.extend(start.environment.clone());
-        let (capture, output) = Capture::new(self.stdout.clone())?;
         let memory_kills = memory::kills();
         let from = seconds();
         let launched = spawn(Launch {
@@ -169,7 +168,7 @@ impl Shell {
             user: program.drops.then_some(&program.user),
             process: Some(&program.config.process),
             stdin: Stdin::Null,
-            output: Some(output),
+            output,
             descriptors: Vec::new(),
             mask: self.signals.inherited_mask(),
             group: Group::Session,
@@ -177,18 +176,20 @@ impl Shell {
             lenient: false,
         })?;
         let pid = launched.pid.as_raw();
-        spawn_local(capture.clone().pump_all());
         program.usurped = false;
         program.main = Some(Main {
             run,
             pid,
             from,
-            capture: Some(capture),
+            capture: capture.clone(),
             pidfd: None,
             memory_kills,
             ready: None,
             live: None,
         });
+        if let Some(capture) = capture {
+            self.read_output(id, capture);
+        }
         Ok(launched)
     }
 

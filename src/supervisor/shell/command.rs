@@ -3,7 +3,6 @@
 use rustix::io::Errno;
 use tokio::task::spawn_local;
 
-use super::capture::Capture;
 use super::notify::{self, Line, Socket};
 use super::probe::{self, Prober};
 use super::program::{Main, Role, Task};
@@ -88,6 +87,7 @@ impl Shell {
 
     fn launch_command(&mut self, id: Id, run: Run) -> Result<(Launched, Word), NotMade> {
         let missing = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
+        let (capture, output) = self.open_output(id)?;
         let program = self.programs.get_mut(id.0).ok_or_else(missing)?;
         let mut environment = program.environment();
         let mark = program.mark(run);
@@ -107,7 +107,6 @@ impl Shell {
             }
             _ => Word::None,
         };
-        let (capture, output) = Capture::new(self.stdout.clone())?;
         let memory_kills = memory::kills();
         let launched = spawn(Launch {
             argv: &command.command,
@@ -115,24 +114,26 @@ impl Shell {
             user: program.drops.then_some(&program.user),
             process: Some(&program.config.process),
             stdin: Stdin::Null,
-            output: Some(output),
+            output,
             descriptors,
             mask: self.signals.inherited_mask(),
             group: Group::Session,
             working_dir: Some(&command.working_dir),
             lenient: false,
         })?;
-        spawn_local(capture.clone().pump_all());
         program.main = Some(Main {
             run,
             pid: launched.pid.as_raw(),
             from: 0,
-            capture: Some(capture),
+            capture: capture.clone(),
             pidfd: None,
             memory_kills,
             ready: None,
             live: None,
         });
+        if let Some(capture) = capture {
+            self.read_output(id, capture);
+        }
         Ok((launched, word))
     }
 

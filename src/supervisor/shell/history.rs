@@ -14,6 +14,8 @@ use crate::supervisor::core::{Class, End, Glance, Id, LastExit, Time};
 const REMEMBERED: usize = 1000;
 /// No text is longer, in bytes.
 const TEXT_MAX: usize = 1024;
+/// So much goes to the journal's writer at once, in bytes.
+const AT_ONCE: usize = 16 * 1024;
 /// So much may wait for the journal's writer, in bytes; what comes beyond is counted.
 const WAITING_MAX: usize = 256 * 1024;
 
@@ -33,8 +35,9 @@ pub(crate) struct History {
     events: VecDeque<(u64, Box<str>)>,
     last: u64,
     news: watch::Sender<u64>,
-    /// What waits for the journal's writer.
-    waiting: Vec<u8>,
+    /// What waits for the journal's writer, some events in each.
+    waiting: VecDeque<String>,
+    waiting_bytes: usize,
     lost: u64,
     ledgers: Vec<Ledger>,
     ending: bool,
@@ -70,7 +73,8 @@ impl History {
             events: VecDeque::new(),
             last: 0,
             news: watch::Sender::new(0),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
             lost: 0,
             ledgers: Vec::new(),
             ending: false,
@@ -100,7 +104,9 @@ impl History {
     }
 
     fn tell(&mut self, now: Moment, name: &str, before: Seen, after: Seen) {
-        if before.last_exit != after.last_exit && let Some(exit) = after.last_exit {
+        if before.last_exit != after.last_exit
+            && let Some(exit) = after.last_exit
+        {
             let process = before.pid.map_or("its main process".to_owned(), |pid| format!("process {pid}"));
             let text = format!("{process} {} ({})", exit.class, exit.end);
             self.push(now, Some(name), "exit", text, |record| record.reason = Some(exit.class.name().into()));
@@ -155,17 +161,27 @@ impl History {
         };
         more(&mut record);
         let Ok(json) = serde_json::to_string(&record) else { return };
-        if self.waiting.len() + json.len() < WAITING_MAX {
-            self.waiting.extend_from_slice(json.as_bytes());
-            self.waiting.push(b'\n');
-        } else {
-            self.lost += 1;
-        }
+        self.wait_for_writer(&json);
         if self.events.len() == REMEMBERED {
             self.events.pop_front();
         }
         self.events.push_back((self.last, json.into()));
         self.news.send_replace(self.last);
+    }
+
+    fn wait_for_writer(&mut self, json: &str) {
+        if self.waiting_bytes + json.len() > WAITING_MAX {
+            self.lost += 1;
+            return;
+        }
+        self.waiting_bytes += json.len();
+        match self.waiting.back_mut().filter(|some| some.len() + json.len() < AT_ONCE) {
+            Some(some) => {
+                some.push('\n');
+                some.push_str(json);
+            }
+            None => self.waiting.push_back(json.to_owned()),
+        }
     }
 
     /// Tells of each next event.
@@ -198,8 +214,10 @@ impl History {
         (last, forgotten)
     }
 
-    /// What waits for the journal's writer, in whole lines, and how many lines had no room.
-    pub(crate) fn take_waiting(&mut self) -> (Vec<u8>, u64) {
+    /// What waits for the journal's writer, some lines in each, the last without its newline; and how many events had no
+    /// room.
+    pub(crate) fn take_waiting(&mut self) -> (VecDeque<String>, u64) {
+        self.waiting_bytes = 0;
         (std::mem::take(&mut self.waiting), std::mem::take(&mut self.lost))
     }
 
@@ -298,12 +316,7 @@ mod tests {
     const UP: Seen = seen("running", None, true, Some(7));
     const DOWN: Seen = seen("down", Some("locked"), false, None);
 
-    const fn seen(
-        state: &'static str,
-        reason: Option<&'static str>,
-        ready: bool,
-        pid: Option<i32>,
-    ) -> Seen {
+    const fn seen(state: &'static str, reason: Option<&'static str>, ready: bool, pid: Option<i32>) -> Seen {
         Seen { glance: Glance { state, reason, ready, locked: false }, pid, last_exit: None }
     }
 
@@ -419,14 +432,17 @@ mod tests {
     fn the_journal_gets_each_event_once_and_does_not_fill_memory() {
         let mut history = History::new();
         history.note(at(0), Some("engine"), "operator", "a\nb");
+        history.note(at(0), None, "reload", "reloaded");
         let (lines, lost) = history.take_waiting();
-        assert_eq!((lines.iter().filter(|&&byte| byte == b'\n').count(), lost), (1, 0));
-        assert_eq!(history.take_waiting(), (Vec::new(), 0));
+        assert_eq!((lines.len(), lines[0].lines().count(), lost), (1, 2, 0));
+        assert_eq!(history.take_waiting(), (VecDeque::new(), 0));
         for _ in 0..1000 {
             history.note(at(0), None, "supervisor", "x".repeat(5000));
         }
-        let (lines, lost) = history.take_waiting();
-        assert!(lines.len() < WAITING_MAX && lost > 700, "{} bytes, {lost} lost", lines.len());
-        assert!(lines.ends_with(b"\n"));
+        let (some, lost) = history.take_waiting();
+        let lines: Vec<&str> = some.iter().flat_map(|some| some.lines()).collect();
+        assert!(some.iter().all(|some| some.len() < AT_ONCE + 2 * TEXT_MAX));
+        assert_eq!(lines.len() + usize::try_from(lost).unwrap(), 1000);
+        assert!(lost > 700 && lines.iter().all(|line| line.ends_with('}')), "{lost} lost");
     }
 }

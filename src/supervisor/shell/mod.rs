@@ -11,9 +11,11 @@ pub(crate) mod exec;
 mod eyes;
 mod history;
 mod kill;
+mod lines;
 mod logger;
 mod memory;
 mod notify;
+mod output;
 mod probe;
 mod program;
 mod reload;
@@ -24,6 +26,7 @@ pub(crate) mod stdio;
 mod tree;
 mod users;
 mod watch;
+mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -42,6 +45,7 @@ use self::program::{Note, Program, Role};
 use self::signals::Signals;
 use self::stdio::{Stream, complain};
 use self::watch::{Seen, Watch};
+use self::writer::Writer;
 use super::core::{self, End, Event, Id, Phase, Run, State};
 use super::prepare::protocol::{Report, User};
 use super::spec::specs;
@@ -78,6 +82,8 @@ enum Input {
     EndCheck(i32),
     /// A program has failed its `live` checks, and why.
     Unwell(Id, Run, String),
+    /// The writer of log files is to be looked after.
+    Writer,
 }
 
 impl From<Seen> for Input {
@@ -165,6 +171,7 @@ struct Shell {
     config_file: Option<PathBuf>,
     signals: Signals,
     stdout: Stream,
+    writer: Writer,
     /// `None` while its thread cannot be made: no lock file is looked at, so nothing starts.
     watch: Option<Watch>,
     /// When the thread was tried last.
@@ -175,8 +182,6 @@ struct Shell {
     tell: UnboundedSender<Input>,
     status: Option<u8>,
     control: Control,
-    /// Where the events go.
-    journal: config::OutputFile,
     begun_at: jiff::Timestamp,
     orphans_reaped: u64,
 }
@@ -191,13 +196,13 @@ impl Shell {
     ) -> Self {
         let state = State::new(specs(&config.programs), config.supervisor.stop_timeout);
         let names: Vec<&str> = config.programs.iter().map(|program| program.name.as_str()).collect();
-        log::info!(
-            target: logger::SELF,
+        let begin = format!(
             "version {}, process {}, programs: {}",
             env!("CARGO_PKG_VERSION"),
             std::process::id(),
             if names.is_empty() { "none".into() } else { names.join(", ") }
         );
+        log::info!(target: logger::SELF, "{begin}");
         let supervisor = config.supervisor;
         let programs: Vec<Program> = config
             .programs
@@ -207,6 +212,10 @@ impl Shell {
             .collect();
         let (tell, inbox) = unbounded_channel();
         let begun = Instant::now();
+        let engine = programs.iter().find(|program| program.engine().is_some());
+        let user = engine.map(|program| program.user.clone());
+        let control = Control::start(supervisor.run_dir.clone(), user, tell.clone());
+        control.keep_journal(tell.clone());
         let mut shell = Shell {
             state,
             events: VecDeque::new(),
@@ -220,13 +229,19 @@ impl Shell {
             config_file,
             signals,
             stdout: Stream::stdout(),
+            writer: Writer::new(tell.clone()),
             watch: None,
             watch_tried: begun,
             told_of_kill: false,
             inbox,
             tell,
             status: None,
+            control,
+            begun_at: jiff::Timestamp::now(),
+            orphans_reaped: 0,
         };
+        shell.remember(begin);
+        shell.observe();
         shell.start_watch();
         shell
     }
@@ -254,7 +269,11 @@ impl Shell {
         };
         loop {
             self.settle();
+            self.observe();
             if let Some(status) = self.status {
+                self.remember(format!("ended with status {status}"));
+                self.write_journal();
+                self.writer.finish();
                 return status;
             }
             let input = self.wait(&bell).await;
@@ -268,6 +287,7 @@ impl Shell {
                 self.take_input(input);
                 next = self.inbox.try_recv().ok();
             }
+            self.answer_some();
             self.events.push_back(Event::Tick);
         }
     }
@@ -290,6 +310,7 @@ impl Shell {
                 None
             }
             input = self.inbox.recv() => input,
+            () = tokio::task::yield_now(), if self.control.is_asked() => None,
             () = sleep => None,
         }
     }
@@ -320,11 +341,9 @@ impl Shell {
                 libc::SIGHUP if std::process::id() != 1 && isatty(std::io::stdin()).unwrap_or(false) => {
                     self.events.push_back(Event::Stop);
                 }
-                libc::SIGHUP => _ = self.reload(),
+                libc::SIGHUP => _ = self.reload_for("by SIGHUP"),
                 libc::SIGUSR1 => self.report(),
-                libc::SIGUSR2 => {
-                    log::info!(target: logger::SELF, "no log file of ours is open: nothing to reopen")
-                }
+                libc::SIGUSR2 => self.reopen_files(),
                 _ => {}
             }
         }
@@ -367,6 +386,9 @@ impl Shell {
             Input::Check(ask) => self.start_check(ask),
             Input::EndCheck(pid) => self.end_check(pid),
             Input::Unwell(id, run, why) => self.events.push_back(Event::Unwell(id, run, why)),
+            Input::Writer => self.see_to_writer(),
+            Input::Asked(asked) => self.control.take(asked),
+            Input::Journal => self.write_journal(),
             Input::Gone(id, run) => {
                 // If it had been given to us as an orphan, its status is here.
                 self.reap();

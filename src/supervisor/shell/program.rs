@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::capture::Capture;
 use super::errand::Reports;
+use super::output::Outlet;
 use super::watch::Target;
 use crate::config;
 use crate::engine::record::Lived;
@@ -55,6 +56,8 @@ pub(crate) struct Program {
     pub(crate) last_failure: Option<String>,
     /// What the last `prepare` children found.
     pub(crate) notes: Vec<Note>,
+    /// What it writes.
+    pub(crate) outlet: Outlet,
 }
 
 /// Something that a `prepare` child found.
@@ -136,6 +139,7 @@ impl Program {
             usurped: false,
             last_failure: None,
             notes: Vec::new(),
+            outlet: Outlet::default(),
         }
     }
 

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use rustix::process::geteuid;
+use tokio::sync::mpsc::Receiver;
 
 use super::wire::{error_line, ok_line, refusal};
 use super::{Answer, Asked, Peer};
-use crate::control::protocol::{Code, Mode, Op, Refusal};
+use crate::control::protocol::{Code, Line, Mode, Op, Refusal};
 use crate::supervisor::core::{Event, Id, Rung, Wish};
 use crate::supervisor::shell::Shell;
 
@@ -60,7 +61,7 @@ impl Shell {
             Op::Reload {} => {
                 self.may_change(peer, "reload the configuration")?;
                 self.not_while_ending("reloaded")?;
-                self.reload_for(&format!("by an operator ({peer})"))
+                self.reload_for(&format!("asked for by {peer}"))
                     .map_err(|mistakes| refusal(Code::BadConfiguration, mistakes))?;
                 Ok(Answer::Line(ok_line(())))
             }
@@ -71,6 +72,32 @@ impl Shell {
                 Ok(Answer::Lines { past, more })
             }
         }
+    }
+
+    /// Reads the configuration again, and remembers who asked for it.
+    ///
+    /// # Errors
+    /// What is wrong with it, for people; then nothing has changed.
+    pub(in crate::supervisor::shell) fn reload_for(&mut self, who: &str) -> Result<(), String> {
+        let result = self.reload();
+        // Whoever has removed the socket's file can have it back by this.
+        self.control.look();
+        let text = match &result {
+            Ok(done) if done.is_empty() => format!("reloaded ({who}): nothing of it has changed"),
+            Ok(done) => format!("reloaded ({who}): {}", done.join("; ")),
+            Err(mistakes) => format!("not reloaded ({who}), nothing has changed: {mistakes}"),
+        };
+        self.control.history.borrow_mut().note(self.moment(), None, "reload", text);
+        result.map(|_| ()).map_err(|mistakes| {
+            format!("the configuration was read again and has mistakes, so nothing has changed: {mistakes}; correct it and reload")
+        })
+    }
+
+    /// What a program has written and (with `follow`) will write.
+    fn lines_of(&self, ids: &[Id], last: Option<usize>, follow: bool) -> (Vec<Line>, Option<Receiver<Line>>) {
+        let outlet = ids.first().and_then(|id| self.programs.get(id.0)).map(|program| &program.outlet);
+        let past = outlet.map(|outlet| outlet.lines(last)).unwrap_or_default();
+        (past, outlet.filter(|_| follow).map(|outlet| outlet.follow()))
     }
 
     /// An operator's word for these programs.
@@ -101,7 +128,9 @@ impl Shell {
         let there = if names.is_empty() { "none".into() } else { names.join(", ") };
         refusal(
             Code::UnknownProgram,
-            format!("there is no program {name:?}; the configuration has: {there}; after a change of it: polarctl reload"),
+            format!(
+                "there is no program {name:?}; the configuration has: {there}; after a change of it: polarctl reload"
+            ),
         )
     }
 
@@ -156,7 +185,9 @@ impl Shell {
         }
         Err(refusal(
             Code::ShuttingDown,
-            format!("nothing is {what}, for the supervisor is ending; start the container again when it has ended"),
+            format!(
+                "nothing is {what}, for the supervisor is ending; start the container again when it has ended"
+            ),
         ))
     }
 }

@@ -64,7 +64,9 @@ impl Clients {
     /// What it does from here on; `false`: it was sent away, or too many follow something.
     pub(super) fn does(&mut self, number: u64, doing: Doing) -> bool {
         let following = |client: &Client| client.doing == Doing::Following;
-        if doing == Doing::Following && self.known.values().filter(|client| following(client)).count() >= FOLLOWERS {
+        if doing == Doing::Following
+            && self.known.values().filter(|client| following(client)).count() >= FOLLOWERS
+        {
             return false;
         }
         match self.known.get_mut(&number) {

@@ -29,7 +29,7 @@ impl Shell {
             state: glance.state.into(),
             summary: summary(glance, program, &conditions),
             conditions,
-            last_lines: self.last_lines(program, LINES),
+            last_lines: program.outlet.lines(Some(LINES)).into_iter().map(|line| line.text).collect(),
         })
     }
 }
@@ -69,7 +69,9 @@ fn keeper(program: &Program) -> Option<Condition> {
 fn stopped_process(program: &Program) -> Option<Condition> {
     let pid = program.main.as_ref()?.pid;
     let text = match procfs::stat(pid)?.state {
-        'T' => format!("process {pid} is stopped by a signal (SIGSTOP): it answers nobody; to go on: kill -CONT {pid}"),
+        'T' => format!(
+            "process {pid} is stopped by a signal (SIGSTOP): it answers nobody; to go on: kill -CONT {pid}"
+        ),
         't' => format!("process {pid} is held by a debugger: it answers nobody until that lets it go"),
         _ => return None,
     };

@@ -33,6 +33,8 @@ use crate::control::request::parse;
 
 /// How soon what failed for want of something (a descriptor, a folder) is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// What happens within this time goes to the journal's writer at once.
+const DEBOUNCE: Duration = Duration::from_millis(50);
 /// So many connections are taken before others have their turn.
 const AT_ONCE: u32 = 8;
 
@@ -101,6 +103,20 @@ impl Control {
         Control { asks: VecDeque::new(), history, look }
     }
 
+    /// Has the shell woken whenever events wait for the journal, some at once.
+    pub(super) fn keep_journal(&self, tell: UnboundedSender<Input>) {
+        let mut news = self.history.borrow().news();
+        spawn_local(async move {
+            while news.changed().await.is_ok() {
+                tokio::time::sleep(DEBOUNCE).await;
+                news.borrow_and_update();
+                if tell.send(Input::Journal).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
     /// A request for the shell's next turn.
     pub(super) fn take(&mut self, ask: Asked) {
         self.asks.push_back(ask);
@@ -133,7 +149,9 @@ async fn serve(desk: Rc<Desk>) {
     loop {
         let listening = desk.place.listen().and_then(|listening| {
             let socket = listening.socket.try_clone().and_then(UnixListener::from_std);
-            socket.map(|socket| (listening, socket)).map_err(|error| format!("it cannot be waited for: {error}"))
+            socket
+                .map(|socket| (listening, socket))
+                .map_err(|error| format!("it cannot be waited for: {error}"))
         });
         match listening {
             Ok((listening, socket)) => {

@@ -2,12 +2,20 @@
 
 use jiff::Timestamp;
 
-use crate::config::{self, Output};
+use crate::config::{self, Output, OutputFile};
 use crate::control::protocol::{Engine, LastExit, Lock, Status, Supervisor};
 use crate::supervisor::core::{self, Id, Kind, Report};
 use crate::supervisor::shell::Shell;
 use crate::supervisor::shell::history::{Moment, Seen, by_name, code_and_signal, rfc3339};
+use crate::supervisor::shell::logger;
 use crate::supervisor::shell::program::Program;
+
+/// The journal's name in `log_dir`.
+const JOURNAL: &str = "events.jsonl";
+/// When it is full, in bytes.
+const JOURNAL_SIZE: u64 = 1024 * 1024;
+/// How many full ones are kept.
+const JOURNAL_KEEP: u32 = 3;
 
 impl Shell {
     /// The status of these programs, which come in their order.
@@ -49,7 +57,7 @@ impl Shell {
             downtime: history.downtime(id, self.now()),
             start_seconds: report.start_took.map(|time| time.as_secs_f64()),
             stop_seconds: report.stop_took.map(|time| time.as_secs_f64()),
-            dropped_lines: self.dropped_of(program),
+            dropped_lines: program.outlet.dropped(),
             engine: engine.map(|engine| engine_of(engine, program)),
             output_file: match &program.config.output {
                 Output::File(file) => Some(file.file.display().to_string()),
@@ -66,13 +74,35 @@ impl Shell {
             shutting_down: self.state.shutdown.is_some(),
             orphans_reaped: self.orphans_reaped,
             dropped_lines: self.stdout.dropped(),
-            journal: Some(self.journal.file.display().to_string()),
+            journal: Some(self.journal().file.display().to_string()),
+        }
+    }
+
+    /// The file of the events.
+    fn journal(&self) -> OutputFile {
+        OutputFile { file: self.supervisor.log_dir.join(JOURNAL), size: JOURNAL_SIZE, keep: JOURNAL_KEEP }
+    }
+
+    /// Hands the events that wait to the writer.
+    pub(in crate::supervisor::shell) fn write_journal(&mut self) {
+        let (lines, lost) = self.control.history.borrow_mut().take_waiting();
+        let journal = self.journal();
+        for some in lines {
+            self.append(&journal, &some);
+        }
+        if lost > 0 {
+            log::warn!(target: logger::SELF, "{lost} events are not in the journal: there were too many at once");
         }
     }
 
     /// Both clocks.
     pub(in crate::supervisor::shell) fn moment(&self) -> Moment {
         Moment { time: self.now(), wall: Timestamp::now() }
+    }
+
+    /// Something that happened to PID 1 itself.
+    pub(in crate::supervisor::shell) fn remember(&self, text: String) {
+        self.control.history.borrow_mut().note(self.moment(), None, "supervisor", text);
     }
 
     /// Has the history see what has changed in this turn.
