@@ -102,7 +102,7 @@ fn overdue(state: &State) -> bool {
 }
 
 /// When it has failed by not getting ready.
-fn ready_by(program: &Program) -> Option<Time> {
+pub(super) fn ready_by(program: &Program) -> Option<Time> {
     let waits = matches!(program.phase, Phase::Starting { .. });
     program.spec.ready_within.filter(|_| waits).map(|within| program.since.saturating_add(within))
 }
