@@ -63,8 +63,16 @@ pub(super) fn prepare_ended(
     actions: &mut Vec<Action>,
 ) {
     let now = state.now;
+    let aside = is_aside(state, id);
     let Some(program) = state.programs.get_mut(id.0) else { return };
     match program.phase {
+        Phase::Preparing { run: current } if current == run && aside => {
+            if prepared == Prepared::Foreign {
+                program.fit = Some(Fit::Adopt);
+            }
+            program.not_before = Duration::ZERO;
+            return program.enter(draining(run, now), now);
+        }
         Phase::Preparing { run: current } if current == run => {}
         Phase::Searching { run: current, .. } if current == run => {
             return search::ended(state, id, prepared, actions);
@@ -135,8 +143,15 @@ fn prepare_broke(state: &mut State, id: Id, run: Run, why: String, actions: &mut
     });
 }
 
+/// Whether it is to be stopped, and waits for its turn: it has nothing to fail at. At a shutdown all do, and their status
+/// counts.
+fn is_aside(state: &State, id: Id) -> bool {
+    state.shutdown.is_none() && state.program(id).is_some_and(|program| !may_run(state, program))
+}
+
 pub(super) fn ended(state: &mut State, id: Id, run: Run, end: End, class: Class, actions: &mut Vec<Action>) {
     let now = state.now;
+    let aside = is_aside(state, id);
     let Some(program) = state.programs.get_mut(id.0) else { return };
     if program.run() != Some(run) {
         return;
@@ -144,7 +159,8 @@ pub(super) fn ended(state: &mut State, id: Id, run: Run, end: End, class: Class,
     match program.phase {
         Phase::Stopping { .. } => return asked_end(state, id, end, actions),
         Phase::Preparing { .. } => {
-            return prepare_broke(state, id, run, format!("it {class} ({end})"), actions);
+            let prepared = Prepared::Broke(format!("it {class} ({end})"));
+            return prepare_ended(state, id, run, prepared, actions);
         }
         Phase::Searching { .. } => {
             return search::broke(program, id, &format!("it {class} ({end})"), now, actions);
@@ -166,6 +182,12 @@ pub(super) fn ended(state: &mut State, id: Id, run: Run, end: End, class: Class,
         return say(actions, Level::Info, id, format!("completed after {:.3} s", took.as_secs_f64()));
     }
     count(program, class);
+    if aside {
+        program.suspect = program.spec.prepares && matches!(class, Class::Clean | Class::Unknown);
+        program.enter(draining(run, now), now);
+        program.not_before = Duration::ZERO;
+        return say(actions, Level::Warn, id, format!("{class} ({end}), before it was stopped"));
+    }
     program.doubt = (class == Class::Unknown).then_some(Doubt::Crash);
     program.enter(draining(run, now), now);
     if let Some(shutdown) = state.shutdown.as_mut() {
@@ -319,7 +341,7 @@ fn give_up(state: &mut State, id: Id, status: ExitStatus, why: &str, actions: &m
     if program.phase == Phase::Down {
         program.phase = Phase::Failed;
     }
-    let exit = program.spec.critical && program.spec.restart.on_give_up == OnGiveUp::Exit;
+    let exit = program.spec.critical && !program.removed && program.spec.restart.on_give_up == OnGiveUp::Exit;
     if exit {
         let text = format!("gave up: {why}; ending with status {status}");
         say(actions, Level::Error, id, text.clone());

@@ -40,7 +40,9 @@ pub(super) fn looks(program: &mut Program) {
 /// Where our own has ended by itself, somebody may be about to start the next one: under the lock that is given the time
 /// that a `pg_ctl restart` takes, and a shutdown, which cannot wait for the pid file, looks at once.
 pub(super) fn due(state: &State, program: &Program) -> Option<Time> {
-    if !program.spec.prepares || program.removed {
+    // What its predecessor runs is nobody else's.
+    let predecessor = program.heir_of.and_then(|id| state.program(id));
+    if !program.spec.prepares || program.removed || predecessor.is_some_and(|old| old.run().is_some()) {
         return None;
     }
     let suspect = program.suspect && !may_run(state, program);

@@ -202,6 +202,7 @@ pub(super) fn begin_stop(state: &mut State, id: Id, why: Why, actions: &mut Vec<
         Phase::Searching { .. } => What::Search,
         _ => What::Main,
     };
+    program.forgive(now);
     // PID 1's end, and a failure, do not ask how an operator would have it.
     let named = program.rung.take().filter(|_| what == What::Main && why == Why::Asked);
     let first = named.map_or(ladder.first, |rung| named_rung(&ladder, rung));

@@ -1,5 +1,6 @@
 //! Tests of the core: a table of every event in every phase, stories, and random histories in a simulated world.
 
+mod checks;
 mod laws;
 mod properties;
 mod search;
