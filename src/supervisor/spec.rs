@@ -38,6 +38,7 @@ pub fn spec(program: &config::Program, id_of: impl Fn(&str) -> Option<Id>) -> Sp
             immediate: engine.is_some(),
             budget: program.stop_timeout,
         },
+        stop_signal: program.kind.command().map(|command| command.stop_signal),
         restart: core::Restart {
             policy: match restart.policy {
                 config::RestartPolicy::Always => core::Policy::Always,

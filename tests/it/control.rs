@@ -17,7 +17,10 @@ pub fn sidecars() -> Builder {
         .set("program.one.kind", "command")
         .set("program.one.command", vec!["sleep", "infinity"])
         .set("program.two.kind", "command")
-        .set("program.two.command", vec!["sh", "-c", "echo hello; echo 'w\\303\\266rld'; exec sleep infinity"])
+        .set(
+            "program.two.command",
+            vec!["sh", "-c", "echo hello; echo 'w\\303\\266rld'; exec sleep infinity"],
+        )
 }
 
 fn op(name: &str) -> Value {
@@ -171,8 +174,11 @@ fn reload_by_request() {
     assert_eq!(code, "bad_configuration");
     assert!(message.contains("nonsense") && message.contains("nothing has changed"), "{message}");
     instance.wait_event("reload", "not reloaded");
-    fs::write(&path, format!("{text}\n[program.three]\nkind = \"command\"\ncommand = [\"sleep\", \"infinity\"]\n"))
-        .unwrap();
+    fs::write(
+        &path,
+        format!("{text}\n[program.three]\nkind = \"command\"\ncommand = [\"sleep\", \"infinity\"]\n"),
+    )
+    .unwrap();
     client.ok(op("reload"));
     instance.wait_state("three", "running");
     let record = instance.wait_event("reload", "three: added");
@@ -222,7 +228,10 @@ fn changes_are_for_root_and_the_engines_user() {
         let answer = as_uid(in_group, &instance, &op(name)).unwrap();
         assert_eq!(answer["error"]["code"], "not_permitted", "{name}: {answer}");
         let message = answer["error"]["message"].as_str().unwrap();
-        assert!(message.contains("uid 65534") && message.contains(&format!("0, {}", postgres.uid)), "{message}");
+        assert!(
+            message.contains("uid 65534") && message.contains(&format!("0, {}", postgres.uid)),
+            "{message}"
+        );
     }
     assert!(instance.events().iter().all(|record| record["event"] != "operator"));
 }

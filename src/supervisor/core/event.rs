@@ -117,6 +117,28 @@ pub enum Event {
     Remains(Id, Run, usize),
 }
 
+impl Event {
+    /// The program that it is about, where it is about one that is known.
+    pub(super) fn program(&self) -> Option<Id> {
+        match self {
+            Event::Tick | Event::Together(_) | Event::Stop | Event::Quit | Event::Add(_) => None,
+            Event::Lock(id, _)
+            | Event::PidFile(id, _)
+            | Event::Operator(id, _)
+            | Event::Respec(id, ..)
+            | Event::Remove(id)
+            | Event::Standby(id, ..)
+            | Event::Unwell(id, ..)
+            | Event::Initializing(id, _)
+            | Event::Prepared(id, ..)
+            | Event::SpawnFailed(id, ..)
+            | Event::Ready(id, _)
+            | Event::Ended(id, ..)
+            | Event::Remains(id, ..) => Some(*id),
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {

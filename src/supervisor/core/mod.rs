@@ -40,10 +40,13 @@
 
 mod backoff;
 mod classify;
+
+mod ends;
 mod event;
 mod explain;
 mod ladder;
 mod model;
+mod needs;
 mod note;
 mod report;
 mod search;
@@ -51,6 +54,7 @@ mod settle;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod wishes;
 
 pub use backoff::backoff;
 pub use classify::{Class, Evidence, classify};

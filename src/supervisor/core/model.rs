@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::classify::Class;
 use super::event::End;
 use super::ladder::Rung;
+use super::needs::{self, Links};
 use super::spec::Spec;
 
 /// Time since PID 1 started.
@@ -33,20 +34,24 @@ pub struct State {
     /// The latest time seen.
     pub now: Time,
     pub(super) last_run: u64,
+    pub(super) links: Links,
 }
 
 impl State {
     /// Nothing runs yet; the lock files have not been looked at.
     #[must_use]
     pub fn new(specs: Vec<Spec>, stop_timeout: Duration) -> Self {
-        State {
+        let mut state = State {
             programs: specs.into_iter().map(|spec| Program::new(spec, Time::ZERO)).collect(),
             stop_timeout,
             shutdown: None,
             finished: false,
             now: Time::ZERO,
             last_run: 0,
-        }
+            links: Links::default(),
+        };
+        needs::link(&mut state);
+        state
     }
 
     /// The id that the next [`super::Event::Add`] gives.
@@ -153,6 +158,8 @@ pub struct Program {
     pub completed: bool,
     /// What runs is to be stopped, and started again.
     pub bounce: bool,
+    /// What has failed of it although it lives.
+    pub fault: Option<Class>,
     /// The rung that its next stop begins with, where an operator has named one.
     pub rung: Option<Rung>,
     /// It has left the configuration: nothing starts, and once nothing of it runs it is not spoken of.
@@ -189,6 +196,7 @@ impl Program {
             standby: None,
             completed: false,
             bounce: false,
+            fault: None,
             rung: None,
             removed: false,
             heir_of: None,
@@ -201,6 +209,10 @@ impl Program {
         self.phase = phase;
         self.since = now;
         self.initializing = false;
+        if !matches!(self.phase, Phase::Up { .. }) {
+            // What was to happen to the process before this has happened, or has lost its object.
+            (self.bounce, self.fault, self.rung) = (false, None, None);
+        }
     }
 
     /// A long time ready clears the failures.

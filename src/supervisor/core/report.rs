@@ -51,7 +51,7 @@ pub struct Report {
 pub fn report(state: &State, now: Time) -> Vec<(Id, Report)> {
     let programs = state.programs.iter().enumerate();
     let known = programs.filter(|(_, program)| !program.removed || program.run().is_some());
-    known.map(|(place, program)| (Id(place), report_of(state, now, program))).collect()
+    known.map(|(place, program)| (Id(place), report_of(state, now, Id(place), program))).collect()
 }
 
 /// What of a [`Report`] changes with what happens, at no cost.
@@ -73,7 +73,7 @@ pub fn glance(state: &State, now: Time, id: Id) -> Option<Glance> {
     let program = state.program(id)?;
     Some(Glance {
         state: state_name(program, now),
-        reason: reason(state, program),
+        reason: reason(state, id, program),
         ready: is_ready(program),
         locked: program.lock == Lock::Present,
     })
@@ -83,13 +83,13 @@ fn is_ready(program: &Program) -> bool {
     matches!(program.phase, Phase::Up { .. }) || program.completed
 }
 
-fn report_of(state: &State, now: Time, program: &Program) -> Report {
+fn report_of(state: &State, now: Time, id: Id, program: &Program) -> Report {
     let name = state_name(program, now);
     Report {
         name: program.spec.name.clone(),
         kind: program.spec.kind,
         state: name,
-        reason: reason(state, program),
+        reason: reason(state, id, program),
         since: now.saturating_sub(program.since),
         restarts: program.starts.saturating_sub(1),
         failures: program.failures,
@@ -125,7 +125,7 @@ pub(super) fn state_name(program: &Program, now: Time) -> &'static str {
 }
 
 /// The word for what holds it down.
-pub(super) fn reason(state: &State, program: &Program) -> Option<&'static str> {
+pub(super) fn reason(state: &State, id: Id, program: &Program) -> Option<&'static str> {
     let held = if program.removed {
         Some("removed")
     } else if program.lock == Lock::Present {
@@ -145,12 +145,7 @@ pub(super) fn reason(state: &State, program: &Program) -> Option<&'static str> {
         Phase::Searching { .. } if program.done => None,
         _ if down && program.waiting.is_some() => Some("waiting"),
         _ if down && program.lock == Lock::Unknown => Some("unknown"),
-        _ if down && !needs_up(state, program) => Some("dependency"),
+        _ if down && state.links.unmet(id).next().is_some() => Some("dependency"),
         _ => held,
     }
-}
-
-fn needs_up(state: &State, program: &Program) -> bool {
-    let up = |id: &Id| state.program(*id).is_some_and(|needed| matches!(needed.phase, Phase::Up { .. }));
-    program.spec.after.iter().all(up)
 }

@@ -185,7 +185,7 @@ fn a_program_waits_no_more_once_it_has_run() {
 
 #[test]
 fn nothing_starts_on_what_is_being_stopped_in_the_same_step() {
-    let mut story = Story::new(vec![Spec { after: vec![OTHER], ..command("link") }, command("base")]);
+    let mut story = Story::new(vec![Spec { requires: vec![OTHER], ..command("link") }, command("base")]);
     story.at(0, Event::Lock(ENGINE, Lock::Absent));
     story.at(0, Event::Lock(OTHER, Lock::Absent));
     assert_eq!(story.at(10, Event::Ready(OTHER, Run(1))), "start 0#2");
