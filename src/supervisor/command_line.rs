@@ -50,6 +50,11 @@ pub enum Request {
     Prepare,
     /// Be the process that writes output into files.
     Writer,
+    /// Be the process that follows an engine's log files.
+    Follow {
+        /// Folders: the first that there is counts.
+        folders: Vec<String>,
+    },
     /// Print [`USAGE`].
     Help,
     /// Print the version.
@@ -103,6 +108,7 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Request, WrongUsa
                 return Ok(Request::Check { config });
             }
             "prepare" => return Ok(Request::Prepare),
+            "follow" => return Ok(Request::Follow { folders: args.collect() }),
             "writer" => return Ok(Request::Writer),
             "exec" => {
                 let mut argv: Vec<String> = args.collect();
@@ -164,6 +170,7 @@ mod tests {
             ("exec a --", Ok(exec(&["a", "--"]))),
             ("psql --version", Ok(exec(&["psql", "--version"]))),
             ("prepare", Ok(Request::Prepare)),
+            ("follow /a /b", Ok(Request::Follow { folders: vec!["/a".into(), "/b".into()] })),
             ("writer", Ok(Request::Writer)),
             ("--help", Ok(Request::Help)),
             ("-V", Ok(Request::Version)),

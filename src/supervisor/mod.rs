@@ -1,8 +1,10 @@
 //! PID 1: a pure [`core`] that decides, a `shell` that acts, [`prepare`], the child that touches the
-//! data directory, and [`writer`], the process that writes output into files.
+//! data directory, [`writer`], the process that writes output into files,
+//! and [`follow`], the one that follows an engine's log files.
 
 pub mod command_line;
 pub mod core;
+pub mod follow;
 pub mod prepare;
 mod procfs;
 mod shell;

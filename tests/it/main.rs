@@ -45,6 +45,7 @@ mod not_pid_1;
 mod operations;
 mod orphans;
 mod output;
+mod output_writer;
 mod planted;
 mod planted_links;
 mod reload;

@@ -35,6 +35,9 @@ impl Shell {
             Action::Signal(id, run, what, rung) => self.signal(id, run, what, rung),
             Action::Look(id, run) => {
                 let left = self.leftovers(id, run).len();
+                if left == 0 {
+                    self.unfollow(id);
+                }
                 self.events.push_back(Event::Remains(id, run, left));
             }
             Action::Sweep(id, run, rung) => self.sweep(id, run, rung),
@@ -155,6 +158,7 @@ impl Shell {
 
     fn launch_main(&mut self, id: Id, run: Run) -> std::io::Result<Launched> {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        self.follow(id);
         let (capture, output) = self.open_output(id)?;
         let program = self.programs.get_mut(id.0).ok_or_else(missing)?;
         let start = program.start.as_ref().ok_or_else(missing)?;
@@ -227,6 +231,7 @@ impl Shell {
             let _ = tell.send(Input::Gone(id, run));
         });
         self.expect_ready(id, run, pid, None);
+        self.follow(id);
         self.help(id, Job::Record { postmaster: pid, stale: None });
     }
 
@@ -241,6 +246,7 @@ impl Shell {
         match self.processes.remove(&pid) {
             Some(Role::Of(id, run, What::Prepare | What::Search)) => self.prepare_ended(id, run, pid, end),
             Some(Role::Of(id, run, What::Main)) => self.main_ended(id, run, end),
+            Some(Role::Follower(id)) => self.follower_ended(id, pid),
             Some(Role::Helper) => {}
             Some(Role::Check(_)) => self.check_ended(pid, end),
             None => {

@@ -9,6 +9,7 @@ mod control;
 mod errand;
 pub(crate) mod exec;
 mod eyes;
+mod follow;
 mod history;
 mod kill;
 mod lines;
@@ -82,6 +83,8 @@ enum Input {
     EndCheck(i32),
     /// A program has failed its `live` checks, and why.
     Unwell(Id, Run, String),
+    /// An engine's log files are to be followed again.
+    Follow(Id),
     /// The writer of log files is to be looked after.
     Writer,
 }
@@ -273,6 +276,7 @@ impl Shell {
             if let Some(status) = self.status {
                 self.remember(format!("ended with status {status}"));
                 self.write_journal();
+                self.finish_followers();
                 self.writer.finish();
                 return status;
             }
@@ -386,6 +390,7 @@ impl Shell {
             Input::Check(ask) => self.start_check(ask),
             Input::EndCheck(pid) => self.end_check(pid),
             Input::Unwell(id, run, why) => self.events.push_back(Event::Unwell(id, run, why)),
+            Input::Follow(id) => self.follow_again(id),
             Input::Writer => self.see_to_writer(),
             Input::Asked(asked) => self.control.take(asked),
             Input::Journal => self.write_journal(),

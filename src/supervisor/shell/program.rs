@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::capture::Capture;
 use super::errand::Reports;
+use super::follow::Follower;
 use super::output::Outlet;
 use super::watch::Target;
 use crate::config;
@@ -17,6 +18,8 @@ use crate::supervisor::prepare::protocol::{Errand as Job, Memo, Order, Start, Us
 pub(crate) enum Role {
     /// A program's main process, or the `prepare` child before it.
     Of(Id, Run, What),
+    /// The child that follows an engine's log files.
+    Follower(Id),
     /// A child that does a small job and whose end means nothing.
     Helper,
     /// A check of a program; who asked for it waits for its end.
@@ -56,6 +59,8 @@ pub(crate) struct Program {
     pub(crate) last_failure: Option<String>,
     /// What the last `prepare` children found.
     pub(crate) notes: Vec<Note>,
+    /// The child that follows its log files.
+    pub(crate) follower: Option<Follower>,
     /// What it writes.
     pub(crate) outlet: Outlet,
 }
@@ -139,6 +144,7 @@ impl Program {
             usurped: false,
             last_failure: None,
             notes: Vec::new(),
+            follower: None,
             outlet: Outlet::default(),
         }
     }
