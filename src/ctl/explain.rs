@@ -40,7 +40,7 @@ fn add(explanation: &mut Explanation, status: &mut Status) {
         lock_file::fill_in(lock);
         let words = lock_file::in_words(lock);
         match explanation.conditions.iter_mut().find(|condition| condition.name == "lock") {
-            Some(known) => known.text.push_str(&format!(" ({words})")),
+            Some(known) => known.text.push_str(&format!("; {words}")),
             None => explanation.conditions.push(Condition {
                 name: "lock".to_owned(),
                 effect: Effect::Blocks,
@@ -49,13 +49,25 @@ fn add(explanation: &mut Explanation, status: &mut Status) {
         }
     }
     if let Some(engine) = &status.engine {
-        explanation.conditions.extend(evidence::of_engine(engine, status));
+        for seen in evidence::of_engine(engine, status) {
+            merge(&mut explanation.conditions, seen);
+        }
     }
     explanation.conditions.sort_by_key(|condition| condition.effect);
 }
 
+/// Where the supervisor has noted something of the same name at a start, the worse of both counts: what it has seen there
+/// and cannot see again, or what has become of it.
+fn merge(conditions: &mut Vec<Condition>, seen: Condition) {
+    match conditions.iter_mut().find(|known| known.name == seen.name) {
+        Some(known) if known.effect < seen.effect => {}
+        Some(known) => *known = seen,
+        None => conditions.push(seen),
+    }
+}
+
 fn in_words(screen: Screen, explanation: &Explanation) -> String {
-    let mut text = format!("{}: {}\n", harmless(&explanation.name), harmless(&explanation.summary));
+    let mut text = format!("{}\n", harmless(&explanation.summary));
     let width = explanation.conditions.iter().map(|condition| condition.name.chars().count()).max();
     let width = width.unwrap_or(0);
     for condition in &explanation.conditions {
@@ -90,21 +102,23 @@ mod tests {
         let mut explanation = Explanation {
             name: "pfsd".into(),
             state: "down".into(),
-            summary: "it is down because it is locked".into(),
+            summary: "pfsd is down: it is locked".into(),
             conditions: vec![
                 condition("operator", Effect::Allows, "wants it up"),
                 condition("keeper", Effect::Unknown, "no answer"),
             ],
             last_lines: vec!["FATAL:\u{1b}[2J no".into()],
         };
+        merge(&mut explanation.conditions, condition("operator", Effect::Unknown, "better known"));
+        merge(&mut explanation.conditions, condition("keeper", Effect::Allows, "known after all"));
         let lock = crate::control::protocol::Lock { file: "/nowhere/ins_lock".into(), ..Default::default() };
         let mut status = Status { lock: Some(lock), ..running("pfsd", "command") };
         add(&mut explanation, &mut status);
         let expected = "\
-pfsd: it is down because it is locked
+pfsd is down: it is locked
   blocks   lock      /nowhere/ins_lock exists, with no word of who made it
   allows   operator  wants it up
-  unknown  keeper    no answer
+  allows   keeper    known after all
   the last lines that it wrote:
     FATAL:\u{fffd}[2J no
 ";

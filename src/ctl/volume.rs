@@ -144,6 +144,8 @@ mod tests {
         let listener = UnixListener::bind(path.join(".s.PGSQL.5432")).unwrap();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
+            // Hanging up on what was not read would be a broken connection.
+            assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
             stream.write_all(b"R\0\0\0\x08\0\0\0\x0a").unwrap();
         });
         assert_eq!(look(path).unwrap(), Shown::Ready(7));

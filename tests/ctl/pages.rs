@@ -42,3 +42,24 @@ fn manual_pages() {
     }
     assert!(dir.path().join("polarctl.1").exists());
 }
+
+#[test]
+fn the_document_names_every_verb_and_every_exit_status() {
+    let text = include_str!("../../docs/polarctl.md");
+    let (_, usage) = text.split_once("```\n").unwrap();
+    let (usage, rest) = usage.split_once("```").unwrap();
+    let words: Vec<&str> =
+        usage.split(|c: char| !c.is_ascii_lowercase()).filter(|word| !word.is_empty()).collect();
+    for verb in VERBS {
+        assert!(words.contains(&verb), "{verb}");
+    }
+    let help = Ctl::new("--help").ran().success();
+    let statuses =
+        |rows: Vec<&str>| -> Vec<u8> { rows.iter().filter_map(|row| row.trim().parse().ok()).collect() };
+    let (_, said) = help.split_once("Exit status:\n").unwrap();
+    let said = statuses(said.lines().filter_map(|line| line.split_whitespace().next()).collect());
+    let (_, table) = rest.split_once("| exit status |").unwrap();
+    let table = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+    let written = statuses(table.filter_map(|row| row.split('|').nth(1)).collect());
+    assert_eq!((written.clone(), written), (said, vec![0, 1, 2, 3, 4, 5, 77]));
+}

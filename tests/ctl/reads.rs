@@ -110,7 +110,7 @@ fn explain_prints_what_blocks_first_and_adds_what_can_be_seen() {
     let status = Status { engine: Some(places), lock: Some(lock), ..down("engine", "postgres", "locked") };
     bed.serve(move |op| match op {
         Op::Explain { .. } => ok(json!([{
-            "name": "engine", "state": "down", "summary": "down: it is locked",
+            "name": "engine", "state": "down", "summary": "engine is down: it is locked",
             "conditions": [
                 {"name": "operator", "effect": "allows", "text": "wants it up"},
                 {"name": "lock", "effect": "blocks", "text": "the lock file exists"},
@@ -122,8 +122,8 @@ fn explain_prints_what_blocks_first_and_adds_what_can_be_seen() {
     });
     let text = bed.ctl("explain").success();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "engine: down: it is locked");
-    assert_eq!(lines[1], "  blocks   lock       the lock file exists (kind maintenance, by root: new disk)");
+    assert_eq!(lines[0], "engine is down: it is locked");
+    assert_eq!(lines[1], "  blocks   lock       the lock file exists; kind maintenance, by root: new disk");
     for (name, words) in [
         ("operator", "wants it up"),
         ("ownership", "belongs to"),
