@@ -48,6 +48,10 @@ mod output;
 mod output_writer;
 mod planted;
 mod planted_links;
+#[cfg(feature = "ctl")]
+mod polarctl;
+#[cfg(feature = "ctl")]
+mod polarctl_volume;
 mod reload;
 mod restart;
 mod soak_smoke;
