@@ -23,7 +23,7 @@ With --output json errors too are JSON, on standard output: {\"error\":{\"code\"
 
 /// Operates the programs that a polar-supervisor keeps: what runs, what does not, and why.
 #[derive(Debug, Parser)]
-#[command(name = "polarctl", version, after_help = EXIT, disable_help_subcommand = true)]
+#[command(name = "polarctl", version, after_help = EXIT)]
 pub struct Cli {
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become the text of --help")]
