@@ -153,6 +153,11 @@ impl Ctl {
         Ran { code: status.code().expect("an exit status"), stdout: text(stdout), stderr: text(stderr) }
     }
 
+    /// Runs on, with this output and standard error.
+    pub fn spawn_to(mut self, out: impl Into<Stdio>, err: impl Into<Stdio>) -> std::process::Child {
+        self.0.stdout(out).stderr(err).spawn().unwrap()
+    }
+
     /// Runs on, its output to be read.
     pub fn spawn(mut self) -> std::process::Child {
         self.0.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()

@@ -14,4 +14,5 @@ mod exit_statuses;
 mod locks;
 mod pages;
 mod reads;
+mod terminal;
 mod volumes;

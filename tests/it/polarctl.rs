@@ -88,6 +88,23 @@ fn a_stop_that_takes_longer_than_one_waits() {
 }
 
 #[test]
+fn a_postmaster_that_answers_nobody_is_live_and_not_ready() {
+    let instance = running();
+    let postmaster = instance.postmaster();
+    until("it is ready", SOON, || instance.ctl("health").code() == 0);
+    postmaster.signal(Signal::SIGSTOP);
+    let health = instance.ctl("health");
+    assert_eq!(health.code(), 3, "{health:?}");
+    assert!(health.stdout.contains("not ready: "), "{health:?}");
+    assert_eq!(instance.ctl("health --live").code(), 0);
+    // What cannot be asked is said, and holds nobody up.
+    let explained = instance.ctl_json("explain engine");
+    assert_eq!(condition(&explained, "sql")["effect"], "unknown", "{explained}");
+    postmaster.signal(Signal::SIGCONT);
+    until("it is ready again", SOON, || instance.ctl("health").code() == 0);
+}
+
+#[test]
 fn reload_tells_the_mistakes_and_changes_nothing() {
     let instance = running();
     let postmaster = instance.postmaster().pid;
