@@ -19,6 +19,9 @@ use crate::serve::tests::supervisor;
 /// Wide, since the tests run beside each other.
 pub(super) const SOON: Duration = Duration::from_secs(20);
 
+/// The greeting of an engine that takes connections and says nothing.
+pub(super) const SILENCE: &[u8] = b"";
+
 /// What the control server says, and how often it was asked.
 #[derive(Debug, Default)]
 pub(super) struct Told {
@@ -141,11 +144,16 @@ fn line_of<T: serde::Serialize>(value: T) -> String {
 fn fake_engine(socket: &Path, greeting: &'static [u8], asked: Arc<AtomicUsize>) {
     let listener = UnixListener::bind(PathBuf::from(socket)).unwrap();
     std::thread::spawn(move || {
+        let mut held = Vec::new();
         for stream in listener.incoming() {
             asked.fetch_add(1, Ordering::SeqCst);
             let mut stream = stream.unwrap();
             let _ = stream.read(&mut [0; 256]).unwrap();
-            let _ = stream.write_all(greeting);
+            if greeting == SILENCE {
+                held.push(stream);
+            } else {
+                let _ = stream.write_all(greeting);
+            }
         }
     });
 }
