@@ -29,15 +29,16 @@ use signal_hook::low_level::pipe;
 use tokio::net::{TcpListener, UnixStream};
 
 use self::pages::Pages;
+use crate::control::protocol::Lock;
 
 /// Looks that block, all together: one at the supervisor and one at each of a few engines.
 const THREADS: usize = 16;
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT. `fill_in` reads what a lock file says; it may block.
 ///
 /// # Errors
 /// The address cannot be listened on, or the machine has no room to begin.
-pub fn run(socket: PathBuf, listen: SocketAddr) -> anyhow::Result<()> {
+pub fn run(socket: PathBuf, listen: SocketAddr, fill_in: fn(&mut Lock)) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -52,7 +53,7 @@ pub fn run(socket: PathBuf, listen: SocketAddr) -> anyhow::Result<()> {
             // An error of its own pipe is an end as well.
             let _ = bell.readable().await;
         };
-        listen::serve(listener, Rc::new(Pages::new(socket)), end).await;
+        listen::serve(listener, Rc::new(Pages::new(socket, fill_in)), end).await;
         Ok(())
     });
     // A look that hangs on a disk must not hold the end up.

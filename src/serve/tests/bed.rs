@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::control::protocol::{Op, Outcome, Reply, Request, Status, VERSION};
+use crate::control::protocol::{Lock, Op, Outcome, Reply, Request, Status, VERSION};
 use crate::serve::listen::serve;
 use crate::serve::pages::Pages;
 use crate::serve::tests::supervisor;
@@ -56,7 +56,7 @@ impl Bed {
             tokio::task::LocalSet::new().block_on(&runtime, async {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 let end = async { drop(ended.await) };
-                serve(listener, Rc::new(Pages::new(socket)), end).await;
+                serve(listener, Rc::new(Pages::new(socket, fill_in)), end).await;
             });
             runtime.shutdown_background();
         });
@@ -135,6 +135,14 @@ impl Bed {
         drop(self.end.take());
         self.server.take().unwrap().join().unwrap();
     }
+}
+
+/// One whose folder is frozen never comes back.
+fn fill_in(lock: &mut Lock) {
+    while lock.file.starts_with("/frozen/") {
+        std::thread::park();
+    }
+    lock.reason = Some("what the file says".into());
 }
 
 fn line_of<T: serde::Serialize>(value: T) -> String {

@@ -96,11 +96,12 @@ fn engines_that_hang_hold_up_no_other() {
 
 #[test]
 fn status_and_metrics() {
-    let programs = vec![locked("engine"), sidecar("exporter")];
+    let mut programs = vec![locked("engine"), sidecar("exporter")];
     let bed = Bed::new(programs.clone());
     let response = bed.get("/status");
     assert_eq!(response.status, 200);
     let listed: Vec<Status> = serde_json::from_value(response.json()).unwrap();
+    programs[0].lock.as_mut().unwrap().reason = Some("what the file says".into());
     assert_eq!(listed, programs);
     let response = bed.get_with("/metrics", "Accept: text/html\r\n");
     assert_eq!(response.status, 200);
@@ -109,6 +110,21 @@ fn status_and_metrics() {
     assert!(response.body.ends_with("\n# EOF\n"), "{response:?}");
     assert!(response.body.contains("\npolar_up 1\n"), "{response:?}");
     assert!(response.body.contains("polar_program_locked{program=\"engine\"} 1\n"), "{response:?}");
+}
+
+#[test]
+fn a_lock_file_on_a_disk_that_hangs() {
+    let mut frozen = locked("engine");
+    frozen.lock.as_mut().unwrap().file = "/frozen/ins_lock".into();
+    let bed = Bed::new(vec![frozen.clone()]);
+    for _ in 0..3 {
+        let begin = Instant::now();
+        let response = bed.get("/status");
+        assert!(begin.elapsed() < Duration::from_secs(2), "it took {:?}", begin.elapsed());
+        let listed: Vec<Status> = serde_json::from_value(response.json()).unwrap();
+        assert_eq!(listed[0], frozen);
+        assert_eq!(statuses(&bed), [200, 200, 503]);
+    }
 }
 
 #[test]
