@@ -18,7 +18,7 @@ mod pages;
 mod tests;
 mod verdict;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -47,7 +47,7 @@ pub fn run(socket: PathBuf, listen: SocketAddr, fill_in: fn(&mut Lock)) -> anyho
         .context("cannot begin")?;
     let done = tokio::task::LocalSet::new().block_on(&runtime, async {
         let bell = bell().context("cannot listen to signals")?;
-        let listener = TcpListener::bind(listen).await.with_context(|| cannot_listen(listen))?;
+        let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, &error))?;
         say(&format!("listening on http://{listen}, supervisor at {}", socket.display()));
         let end = async {
             // An error of its own pipe is an end as well.
@@ -61,10 +61,19 @@ pub fn run(socket: PathBuf, listen: SocketAddr, fill_in: fn(&mut Lock)) -> anyho
     done
 }
 
-fn cannot_listen(address: SocketAddr) -> String {
-    format!(
-        "cannot listen on {address}; if another process has the port (`ss -ltnp` names it), end that one or choose \
-         another port: [serve] listen in supervisor.toml, --listen on the command line"
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+    let remedy = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another process has the port (ss -ltnp names it): end that one, or choose another port"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "no interface has this address: choose one that `ip addr` shows, or 0.0.0.0"
+        }
+        ErrorKind::PermissionDenied => "ports below 1024 are for root: choose a higher one",
+        _ => "choose another address",
+    };
+    anyhow::anyhow!(
+        "cannot listen on {address}: {error}; {remedy}: [serve] listen in supervisor.toml, or --listen"
     )
 }
 
