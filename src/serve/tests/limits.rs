@@ -74,7 +74,7 @@ fn one_that_speaks_slowly() {
     let mut slow = bed.connect();
     let begin = Instant::now();
     let mut rest = REQUEST.iter().cycle();
-    // A byte now and then: the limit is one of the whole head.
+    // A byte at a time: the limit is one of the whole head.
     while !is_closed(&mut slow, Duration::from_millis(500)) {
         assert!(begin.elapsed() < HEAD_WITHIN + SOON, "it is never closed");
         if slow.write_all(&[*rest.next().unwrap()]).is_err() {
