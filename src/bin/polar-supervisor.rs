@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use polardb_manager::config;
 use polardb_manager::supervisor::command_line::{Request, USAGE, parse};
-use polardb_manager::supervisor::{complain, exec, prepare, run};
+use polardb_manager::supervisor::{complain, exec, follow, prepare, run, writer};
 
 /// The exit status of a wrong command line (sysexits.h).
 const EX_USAGE: u8 = 64;
@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         Ok(Request::Check { config }) => check(config.as_deref()),
         Ok(Request::Exec { argv }) => exec(&argv),
         Ok(Request::Prepare) => prepare::main(),
+        Ok(Request::Follow { folders }) => follow::main(&folders),
+        Ok(Request::Writer) => writer::main(),
         Ok(Request::Help) => print(USAGE),
         Ok(Request::Version) => print(&format!("polar-supervisor {}\n", env!("CARGO_PKG_VERSION"))),
         Err(wrong) => {

@@ -1,13 +1,15 @@
 //! Holds one typed value against its key.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::keys::{Form, Key, LIMITS, PATH_MAX, REFUSED_INITDB_ARGS, REFUSED_PARAMETERS};
+use super::form::{Form, LIMITS, NOTIFY_FD, PATH_MAX, REFUSED_INITDB_ARGS, REFUSED_PARAMETERS};
+use super::keys::Key;
 use super::mistake::{did_you_mean, hinted, nearest, quoted};
 use super::raw::{Entry, Node, Raw};
-use super::span;
+use super::{address, signal, size, span};
 
 /// A value that is as its key wants it.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,10 +20,15 @@ pub(super) enum Value {
     Paths(Vec<PathBuf>),
     Flag(bool),
     Number(i64),
+    Size(u64),
+    Address(SocketAddr),
     Span(Duration),
     Limits(BTreeMap<String, u64>),
     Pairs(BTreeMap<String, String>),
 }
+
+/// The longest NAME of `[program.NAME]`.
+pub(super) const NAME_MAX: usize = 32;
 
 /// Something about a value that is not allowed.
 #[derive(Debug, PartialEq)]
@@ -52,18 +59,37 @@ fn wrong(key: &Key, node: &Node) -> String {
 /// Holds what was typed against the key, and says all that is wrong with it.
 pub(super) fn check(key: &Key, node: &Node) -> Result<Value, Vec<Fault>> {
     let good = match (key.form, &node.value) {
-        (Form::Word(words), Raw::Text(text)) => return word(key, node, words, text),
-        (Form::Span(least, zero), value) => return span_of(key, node, value, least, zero),
-        (Form::Paths, Raw::List(_)) | (Form::Groups | Form::InitdbArgs, Raw::List(_)) => {
-            return list(key, node);
+        (Form::Word(words) | Form::WordOrTable(words), Raw::Text(text)) => {
+            return word(key, node, words, text);
         }
+        (Form::Span(least, zero), value) => return span_of(key, node, value, least, zero),
+        (form, Raw::List(_)) if form.is_list() => return list(key, node),
         (Form::Limits, Raw::Table(entries)) => return limits(entries),
         (Form::Variables, Raw::Table(entries)) => return variables(entries),
         (Form::Parameters, Raw::Table(entries)) => return parameters(entries),
         (Form::Path(longest), Raw::Text(text)) => path(text, longest).map(Value::Path),
+        (Form::Folder, Raw::Text(text)) => {
+            plain(text, PATH_MAX).filter(|path| path.is_absolute()).map(Value::Path)
+        }
+        (Form::File, Raw::Text(text)) => file(text).map(Value::Path),
         (Form::Paths, Raw::Text(text)) => path(text, PATH_MAX).map(|path| Value::Paths(vec![path])),
-        (Form::User, Raw::Text(text)) => {
-            (account(text) && text != "root" && text.parse() != Ok(0)).then(|| Value::Text(text.clone()))
+        (Form::User, Raw::Text(text)) => account(text).then(|| Value::Text(text.clone())),
+        (Form::Size(..), Raw::Integer(Some(0..), number)) => {
+            let what = format!(
+                "`{}` is {number}, which has no unit; give a unit: {}",
+                key.name,
+                quoted(&format!("{number}MiB"))
+            );
+            return Err(Fault::whole(node, what));
+        }
+        (Form::Size(least, most), Raw::Text(text)) => {
+            size::parse(text).filter(|size| (least..=most).contains(size)).map(Value::Size)
+        }
+        (Form::Address, Raw::Text(text)) => address::parse(text).map(Value::Address),
+        (Form::Signal, Raw::Text(text)) => return signal_of(key, node, text),
+        (Form::Notify, Raw::Text(text)) => (text == "sd").then(|| Value::Text(text.clone())),
+        (Form::Notify, Raw::Integer(Some(number), _)) => {
+            NOTIFY_FD.contains(number).then_some(Value::Number(*number))
         }
         (Form::Umask, Raw::Text(text)) => umask(text).map(Value::Number),
         (Form::Integer(least, most), Raw::Integer(Some(number), _)) => {
@@ -109,16 +135,47 @@ fn span_of(key: &Key, node: &Node, value: &Raw, least: u64, zero: bool) -> Resul
     }
 }
 
-/// Absolute, lexically plain, and not the root; repeated and final slashes are dropped, so that equal paths are equal.
-fn path(text: &str, longest: usize) -> Option<PathBuf> {
+fn signal_of(key: &Key, node: &Node, text: &str) -> Result<Value, Vec<Fault>> {
+    if let Some(number) = signal::parse(text) {
+        return Ok(Value::Number(number));
+    }
+    let near = signal::nearest(text);
+    let what = hinted(
+        &format!("`{}` is {}", key.name, node.value.shown()),
+        &did_you_mean(near),
+        &format!("allowed: {}", key.form.allowed()),
+    );
+    Err(vec![Fault { below: None, line: node.line, what, near: near.map(str::to_owned) }])
+}
+
+/// Lexically plain; repeated and final slashes are dropped, so that equal paths are equal.
+fn plain(text: &str, longest: usize) -> Option<PathBuf> {
     if text.len() > longest || text.chars().any(char::is_control) {
         return None;
     }
     let path = Path::new(text);
     // ".." is refused because two paths could then be one without looking equal.
-    let plain = path.is_absolute() && !path.components().any(|part| part == std::path::Component::ParentDir);
-    let path: PathBuf = path.components().collect();
-    (plain && path.parent().is_some()).then_some(path)
+    let plain = !path.components().any(|part| part == std::path::Component::ParentDir);
+    plain.then(|| path.components().collect())
+}
+
+/// Plain, absolute, and not the root.
+fn path(text: &str, longest: usize) -> Option<PathBuf> {
+    plain(text, longest).filter(|path| path.is_absolute() && path.parent().is_some())
+}
+
+/// Plain, with a name, and no folder by its look.
+fn file(text: &str) -> Option<PathBuf> {
+    let path = plain(text, PATH_MAX)?;
+    let path: PathBuf = path.strip_prefix(".").unwrap_or(&path).to_owned();
+    (path.file_name().is_some() && !text.ends_with('/')).then_some(path)
+}
+
+/// A name as programs have it.
+pub(super) fn program(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.len() <= NAME_MAX
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
 }
 
 /// The portable names of users and groups (and the final "$" of some machine accounts), or an id.
@@ -149,6 +206,13 @@ fn list(key: &Key, node: &Node) -> Result<Value, Vec<Fault>> {
                 }
                 None => Some(key.form.allowed()),
             },
+            // Of a command only the program itself must be something.
+            (Raw::Text(text), Form::Command)
+                if !text.contains('\0') && (!text.is_empty() || !texts.is_empty()) =>
+            {
+                texts.push(text.clone());
+                None
+            }
             (Raw::Text(text), form) => match refused_item(form, text) {
                 None => {
                     texts.push(text.clone());
@@ -166,10 +230,15 @@ fn list(key: &Key, node: &Node) -> Result<Value, Vec<Fault>> {
     if !faults.is_empty() {
         return Err(faults);
     }
-    if key.form != Form::Paths {
+    let empty = match key.form {
+        Form::Paths => paths.is_empty(),
+        Form::Command => texts.is_empty(),
+        _ => false,
+    };
+    if key.form != Form::Paths && !empty {
         return Ok(Value::Texts(texts));
     }
-    if paths.is_empty() {
+    if empty {
         return Err(Fault::whole(node, format!("`{}` is empty; allowed: {}", key.name, key.form.allowed())));
     }
     Ok(Value::Paths(paths))
@@ -180,7 +249,7 @@ fn refused_item(form: Form, text: &str) -> Option<String> {
     if form == Form::Groups {
         return (!account(text)).then(|| form.allowed());
     }
-    if text.is_empty() || text.contains('\0') {
+    if text.is_empty() || text.contains('\0') || form == Form::Command {
         return Some(form.allowed());
     }
     let given = |short: &str, long: &str| {

@@ -1,27 +1,30 @@
 //! What values say together: spans that contradict each other, paths that would destroy each other, engines that share
 //! what they cannot share.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::keys::Section;
-use super::meant::{Config, Postgres, Program};
+use super::meant::{Config, Output, Postgres, Program};
 use super::mistake::{Mistake, Origin, quoted};
 use super::span;
 use super::typed::{Scope, Typed};
 
 /// Adds the mistakes. What a reported mistake has a part in is left alone.
 pub(super) fn check(typed: &Typed, config: &Config, mistakes: &mut Vec<Mistake>) {
-    let engines: Vec<Engine<'_>> = config
+    let programs: Vec<One<'_>> = config
         .programs
         .iter()
-        .filter_map(|program| {
-            let scope = typed.programs.get(&program.name)?;
-            Some(Engine { program, postgres: program.kind.engine()?, scope })
-        })
+        .filter_map(|program| Some(One { program, scope: typed.programs.get(&program.name)? }))
         .collect();
+    let engines: Vec<Engine<'_>> = programs
+        .iter()
+        .filter_map(|one| Some(Engine { postgres: one.program.kind.engine()?, one: *one }))
+        .collect();
+    for one in &programs {
+        backoff(one, mistakes);
+        stop_timeout(one, typed, config, mistakes);
+    }
     for engine in &engines {
-        backoff(engine, mistakes);
-        stop_timeout(engine, typed, config, mistakes);
         paths(engine, typed, config, mistakes);
     }
     for (index, one) in engines.iter().enumerate() {
@@ -29,20 +32,27 @@ pub(super) fn check(typed: &Typed, config: &Config, mistakes: &mut Vec<Mistake>)
             pair(one, other, typed, mistakes);
         }
     }
+    files(&programs, typed, config, mistakes);
 }
 
-struct Engine<'a> {
+/// A program and what was typed of it.
+#[derive(Clone, Copy)]
+struct One<'a> {
     program: &'a Program,
-    postgres: &'a Postgres,
     scope: &'a Scope,
 }
 
-impl Engine<'_> {
+impl One<'_> {
     /// Where the first of these that was given was given, else where the first would be.
     fn origin(&self, section: Section, names: &[&'static str]) -> Option<Origin> {
         let given = names.iter().find(|name| self.scope.has(section, name));
         given.or(names.first()).map(|name| self.scope.origin(section, name))
     }
+}
+
+struct Engine<'a> {
+    one: One<'a>,
+    postgres: &'a Postgres,
 }
 
 fn say(origin: Option<Origin>, what: String, mistakes: &mut Vec<Mistake>) {
@@ -53,24 +63,24 @@ fn shown(path: &Path) -> String {
     quoted(&path.to_string_lossy())
 }
 
-fn backoff(engine: &Engine<'_>, mistakes: &mut Vec<Mistake>) {
+fn backoff(one: &One<'_>, mistakes: &mut Vec<Mistake>) {
     let names = ["max_backoff", "min_backoff"];
-    let restart = &engine.program.restart;
-    if engine.scope.sound(Section::Restart, &names) && restart.min_backoff > restart.max_backoff {
+    let restart = &one.program.restart;
+    if one.scope.sound(Section::Restart, &names) && restart.min_backoff > restart.max_backoff {
         let what = format!(
             "`min_backoff` (\"{}\") is longer than `max_backoff` (\"{}\"); lower the one or raise the other",
             span::write(restart.min_backoff),
             span::write(restart.max_backoff)
         );
-        say(engine.origin(Section::Restart, &names), what, mistakes);
+        say(one.origin(Section::Restart, &names), what, mistakes);
     }
 }
 
-fn stop_timeout(engine: &Engine<'_>, typed: &Typed, config: &Config, mistakes: &mut Vec<Mistake>) {
+fn stop_timeout(one: &One<'_>, typed: &Typed, config: &Config, mistakes: &mut Vec<Mistake>) {
     let name = "stop_timeout";
     let sound =
-        engine.scope.sound(Section::Program, &[name]) && typed.supervisor.sound(Section::Supervisor, &[name]);
-    let (own, whole) = (engine.program.stop_timeout, config.supervisor.stop_timeout);
+        one.scope.sound(Section::Program, &[name]) && typed.supervisor.sound(Section::Supervisor, &[name]);
+    let (own, whole) = (one.program.stop_timeout, config.supervisor.stop_timeout);
     if sound && own > whole {
         let by_default = if typed.supervisor.has(Section::Supervisor, name) { "" } else { ", its default" };
         let what = format!(
@@ -79,7 +89,7 @@ fn stop_timeout(engine: &Engine<'_>, typed: &Typed, config: &Config, mistakes: &
             own = span::write(own),
             whole = span::write(whole)
         );
-        say(engine.origin(Section::Program, &[name]), what, mistakes);
+        say(one.origin(Section::Program, &[name]), what, mistakes);
     }
 }
 
@@ -91,7 +101,9 @@ fn paths(engine: &Engine<'_>, typed: &Typed, config: &Config, mistakes: &mut Vec
     let data = postgres.data_dir.as_path();
     let folders = ["run_dir", "log_dir"];
     let own = ["data_dir", "lock_file", "log_link"];
-    if !engine.scope.sound(Section::Program, &own) || !typed.supervisor.sound(Section::Supervisor, &folders) {
+    if !engine.one.scope.sound(Section::Program, &own)
+        || !typed.supervisor.sound(Section::Supervisor, &folders)
+    {
         return;
     }
     let run = config.supervisor.run_dir.as_path();
@@ -104,7 +116,7 @@ fn paths(engine: &Engine<'_>, typed: &Typed, config: &Config, mistakes: &mut Vec
                     shown(path),
                     shown(place)
                 );
-                say(engine.origin(Section::Program, &[name, "data_dir"]), what, mistakes);
+                say(engine.one.origin(Section::Program, &[name, "data_dir"]), what, mistakes);
                 return;
             }
         }
@@ -117,7 +129,7 @@ fn paths(engine: &Engine<'_>, typed: &Typed, config: &Config, mistakes: &mut Vec
             shown(data),
             shown(&data.join("pg_log"))
         );
-        say(engine.origin(Section::Program, &["log_link", "data_dir"]), what, mistakes);
+        say(engine.one.origin(Section::Program, &["log_link", "data_dir"]), what, mistakes);
         return;
     }
     if postgres.log_link.starts_with(&postgres.lock_file)
@@ -128,7 +140,7 @@ fn paths(engine: &Engine<'_>, typed: &Typed, config: &Config, mistakes: &mut Vec
             shown(&postgres.lock_file),
             shown(&postgres.log_link)
         );
-        say(engine.origin(Section::Program, &["lock_file", "log_link"]), what, mistakes);
+        say(engine.one.origin(Section::Program, &["lock_file", "log_link"]), what, mistakes);
         return;
     }
     if run.starts_with(data) {
@@ -138,15 +150,15 @@ fn paths(engine: &Engine<'_>, typed: &Typed, config: &Config, mistakes: &mut Vec
             shown(data),
             shown(run)
         );
-        say(engine.origin(Section::Program, &["data_dir"]), what, mistakes);
+        say(engine.one.origin(Section::Program, &["data_dir"]), what, mistakes);
     }
 }
 
 fn pair(one: &Engine<'_>, other: &Engine<'_>, typed: &Typed, mistakes: &mut Vec<Mistake>) {
     let places = ["data_dir", "lock_file", "log_link"];
-    let sound = |engine: &Engine<'_>, names: &[&'static str]| engine.scope.sound(Section::Program, names);
+    let sound = |engine: &Engine<'_>, names: &[&'static str]| engine.one.scope.sound(Section::Program, names);
     let logs = typed.supervisor.sound(Section::Supervisor, &["log_dir"]);
-    let names = format!("\"{}\" and \"{}\"", one.program.name, other.program.name);
+    let names = format!("\"{}\" and \"{}\"", one.one.program.name, other.one.program.name);
     let (a, b) = (one.postgres, other.postgres);
     if sound(one, &places) && sound(other, &places) {
         if a.data_dir.starts_with(&b.data_dir) || b.data_dir.starts_with(&a.data_dir) {
@@ -160,7 +172,7 @@ fn pair(one: &Engine<'_>, other: &Engine<'_>, typed: &Typed, mistakes: &mut Vec<
                 )
             };
             let what = format!("{what}; give each a directory of its own");
-            say(other.origin(Section::Program, &["data_dir"]), what, mistakes);
+            say(other.one.origin(Section::Program, &["data_dir"]), what, mistakes);
             // Their other default paths follow from this one.
             return;
         }
@@ -169,20 +181,20 @@ fn pair(one: &Engine<'_>, other: &Engine<'_>, typed: &Typed, mistakes: &mut Vec<
                 "the programs {names} have the same `lock_file` ({}); give each its own",
                 shown(&a.lock_file)
             );
-            say(other.origin(Section::Program, &["lock_file"]), what, mistakes);
+            say(other.one.origin(Section::Program, &["lock_file"]), what, mistakes);
         }
         if logs && a.log_link == b.log_link {
             let what = format!(
                 "the programs {names} have the same `log_link` ({}); give each its own",
                 shown(&a.log_link)
             );
-            say(other.origin(Section::Program, &["log_link"]), what, mistakes);
+            say(other.one.origin(Section::Program, &["log_link"]), what, mistakes);
         }
         if a.log_link.starts_with(&b.data_dir) || b.log_link.starts_with(&a.data_dir) {
             let what = format!(
                 "of the programs {names}, the `log_link` of one is inside of the other's `data_dir`; move it"
             );
-            say(other.origin(Section::Program, &["log_link", "data_dir"]), what, mistakes);
+            say(other.one.origin(Section::Program, &["log_link", "data_dir"]), what, mistakes);
         }
     }
     let sockets = ["port", "socket_dir", "data_dir"];
@@ -194,7 +206,81 @@ fn pair(one: &Engine<'_>, other: &Engine<'_>, typed: &Typed, mistakes: &mut Vec<
                 a.port,
                 shown(shared)
             );
-            say(other.origin(Section::Program, &["port", "socket_dir"]), what, mistakes);
+            say(other.one.origin(Section::Program, &["port", "socket_dir"]), what, mistakes);
         }
     }
+}
+
+/// The file of PID 1's own events, in `log_dir`; full ones are `events.jsonl.1` and so on.
+const JOURNAL: &str = "events.jsonl";
+
+/// Files of output: each its own, outside of the data directories, and in nobody's place.
+fn files(programs: &[One<'_>], typed: &Typed, config: &Config, mistakes: &mut Vec<Mistake>) {
+    if !typed.supervisor.sound(Section::Supervisor, &["run_dir", "log_dir"]) {
+        return;
+    }
+    let own = |one: &One<'_>| match &one.program.output {
+        Output::File(file) => Some(file.file.clone()),
+        _ => None,
+    };
+    let outputs: Vec<(One<'_>, PathBuf)> =
+        programs.iter().filter_map(|one| Some((*one, own(one)?))).collect();
+    let within = |path: &Path, place: &Path| path.starts_with(place) || place.starts_with(path);
+    for (index, (one, file)) in outputs.iter().enumerate() {
+        let same = outputs.iter().take(index).find(|(_, other)| within(file, other));
+        let what = if let Some((other, theirs)) = same {
+            let (a, b) = (&other.program.name, &one.program.name);
+            Some(match file == theirs {
+                true => {
+                    format!("the programs \"{a}\" and \"{b}\" write into the same `file` ({})", shown(file))
+                }
+                false => format!(
+                    "of the programs \"{a}\" and \"{b}\", the `file` of one is a folder of the other's ({}, {})",
+                    shown(theirs),
+                    shown(file)
+                ),
+            })
+        } else {
+            taken(file, programs, config)
+        };
+        if let Some(what) = what {
+            let what = format!("{what}; name another file");
+            say(one.origin(Section::Output, &["file"]), what, mistakes);
+        }
+    }
+}
+
+/// What a file of output is in the way of.
+fn taken(file: &Path, programs: &[One<'_>], config: &Config) -> Option<String> {
+    let supervisor = &config.supervisor;
+    let is = |place: &str| format!("`file` ({}) is {place}", shown(file));
+    for (name, folder) in [("run_dir", &supervisor.run_dir), ("log_dir", &supervisor.log_dir)] {
+        if folder.starts_with(file) {
+            return Some(is(&format!("`{name}` of [supervisor] ({}) or a folder above it", shown(folder))));
+        }
+    }
+    if file.starts_with(supervisor.run_dir.join("supervisor.sock")) {
+        return Some(is("in the place of the control socket"));
+    }
+    let name = file.strip_prefix(&supervisor.log_dir).ok().and_then(|name| name.to_str()).unwrap_or_default();
+    if name.strip_prefix(JOURNAL).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '/'])) {
+        return Some(is("in the place of the journal of events"));
+    }
+    for (one, engine) in programs.iter().filter_map(|one| Some((one, one.program.kind.engine()?))) {
+        if !one.scope.sound(Section::Program, &["data_dir", "lock_file", "log_link"]) {
+            continue;
+        }
+        for (key, place) in
+            [("data_dir", &engine.data_dir), ("log_link", &engine.log_link), ("lock_file", &engine.lock_file)]
+        {
+            let what = match (file.starts_with(place), place.starts_with(file)) {
+                (true, _) if file == place => "",
+                (true, _) => "inside of ",
+                (_, true) => "a folder above ",
+                _ => continue,
+            };
+            return Some(is(&format!("{what}`{key}` of \"{}\" ({})", one.program.name, shown(place))));
+        }
+    }
+    None
 }

@@ -2,7 +2,8 @@
 
 use super::check::{self, Value};
 use super::fill;
-use super::keys::{self, Form, Key, Section};
+use super::form::Form;
+use super::keys::{self, Key, Section, Sort};
 use super::mistake::{ENVIRONMENT, Mistake, Origin, did_you_mean, hinted, nearest};
 use super::raw::{self, Entry, Node, Raw};
 use super::typed::{Scope, Typed};
@@ -14,8 +15,13 @@ const TWINS: [(&str, &str); 2] = [("PGDATA", "data_dir"), ("POLARDB_PORT", "port
 pub(super) fn apply(env: &[(String, String)], typed: &mut Typed, mistakes: &mut Vec<Mistake>) {
     let set: Vec<&(String, String)> = env.iter().filter(|(_, value)| !value.is_empty()).collect();
     shared_prefixes(typed, mistakes);
-    let alone = typed.programs.len() == 1;
-    if let Some((program, scope)) = typed.programs.iter_mut().next().filter(|_| alone) {
+    for (variable, value) in &set {
+        if let Some(rest) = variable.strip_prefix("POLAR_") {
+            one(typed, variable, rest, value, mistakes);
+        }
+    }
+    let mut engines = typed.programs.iter_mut().filter(|(_, scope)| scope.sort() == Some(Sort::Postgres));
+    if let (Some((program, scope)), None) = (engines.next(), engines.next()) {
         for (variable, name) in TWINS {
             let own = format!("POLAR_{}_{}", upper(program), upper(name));
             // The longer name wins, whatever the other says.
@@ -26,11 +32,6 @@ pub(super) fn apply(env: &[(String, String)], typed: &mut Typed, mistakes: &mut 
             if let Some(((_, value), key)) = value.zip(keys::find(Section::Program, name)) {
                 put(scope, key, variable, node(key.form, value), mistakes);
             }
-        }
-    }
-    for (variable, value) in set {
-        if let Some(rest) = variable.strip_prefix("POLAR_") {
-            one(typed, variable, rest, value, mistakes);
         }
     }
 }
@@ -61,10 +62,14 @@ fn shared_prefixes(typed: &Typed, mistakes: &mut Vec<Mistake>) {
 
 fn one(typed: &mut Typed, variable: &str, rest: &str, value: &str, mistakes: &mut Vec<Mistake>) {
     let below = |prefix: &str| rest.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
-    if let Some(name) = below("SUPERVISOR") {
-        match keys::of(Section::Supervisor).find(|key| upper(key.name) == name) {
-            Some(key) => put(&mut typed.supervisor, key, variable, node(key.form, value), mistakes),
-            None => mistakes.push(unknown(variable, "SUPERVISOR", name, &[Section::Supervisor])),
+    for (prefix, section, scope) in [
+        ("SUPERVISOR", Section::Supervisor, &mut typed.supervisor),
+        ("SERVE", Section::Serve, &mut typed.serve),
+    ] {
+        let Some(name) = below(prefix) else { continue };
+        match keys::of(section).find(|key| upper(key.name) == name) {
+            Some(key) => put(scope, key, variable, node(key.form, value), mistakes),
+            None => mistakes.push(unknown(variable, prefix, name, keys::of(section))),
         }
         return;
     }
@@ -80,7 +85,10 @@ fn one(typed: &mut Typed, variable: &str, rest: &str, value: &str, mistakes: &mu
             Some((key, Some(entry))) => return overlay(scope, key, variable, entry, value, mistakes),
             None => {
                 stranger.get_or_insert_with(|| {
-                    unknown(variable, &prefix, name, &[Section::Program, Section::Restart])
+                    let sections = [Section::Program].into_iter().chain(Section::BELOW);
+                    let sort = scope.sort();
+                    let own = |key: &&Key| sort.is_none_or(|sort| key.sorts.contains(&sort));
+                    unknown(variable, &prefix, name, sections.flat_map(keys::of).filter(own))
                 });
             }
         }
@@ -90,8 +98,11 @@ fn one(typed: &mut Typed, variable: &str, rest: &str, value: &str, mistakes: &mu
 
 /// The key of a program that a variable's last part means, and the entry of it where the key is a table.
 fn find(name: &str) -> Option<(&'static Key, Option<&str>)> {
-    if let Some(name) = name.strip_prefix("RESTART_") {
-        return keys::of(Section::Restart).find(|key| upper(key.name) == name).map(|key| (key, None));
+    for section in Section::BELOW {
+        let title = format!("{}_", upper(section.below().unwrap_or_default()));
+        if let Some(name) = name.strip_prefix(&title) {
+            return keys::of(section).find(|key| upper(key.name) == name).map(|key| (key, None));
+        }
     }
     keys::of(Section::Program).find_map(|key| {
         let rest = name.strip_prefix(&upper(key.name))?;
@@ -118,7 +129,7 @@ fn node(form: Form, text: &str) -> Node {
         Raw::List(items.map(|item| Node { line: None, value: Raw::Text(item.to_owned()) }).collect())
     };
     let value = match form {
-        Form::Integer(..) => match text.trim().parse() {
+        Form::Integer(..) | Form::Notify => match text.trim().parse() {
             Ok(number) => Raw::Integer(Some(number), text.trim().to_owned()),
             Err(_) => Raw::Text(text.to_owned()),
         },
@@ -127,7 +138,7 @@ fn node(form: Form, text: &str) -> Node {
             "false" => Raw::Flag(false),
             _ => Raw::Text(text.to_owned()),
         },
-        Form::Paths | Form::Groups | Form::InitdbArgs => list(),
+        form if form.is_list() => list(),
         _ => Raw::Text(text.to_owned()),
     };
     Node { line: None, value }
@@ -141,6 +152,7 @@ fn put(scope: &mut Scope, key: &'static Key, variable: &str, node: Node, mistake
     } else {
         checked(key, variable, &node, mistakes)
     };
+    scope.oust(key);
     scope.put(key, value, origin(variable));
 }
 
@@ -161,7 +173,7 @@ fn overlay(
     let table = Raw::Table(vec![Entry { name, node: Node { line: None, value } }]);
     let before = match scope.given(key) {
         Some(given) => given.value.clone(),
-        None => fill::default(key, &[]),
+        None => fill::default(key, Sort::Postgres, &[]),
     };
     let after = checked(key, variable, &Node { line: None, value: table }, mistakes);
     let merged = match (before, after) {
@@ -198,12 +210,10 @@ fn checked(key: &Key, variable: &str, node: &Node, mistakes: &mut Vec<Mistake>) 
     }
 }
 
-fn unknown(variable: &str, prefix: &str, name: &str, sections: &[Section]) -> Mistake {
-    let known: Vec<String> = sections
-        .iter()
-        .flat_map(|section| keys::of(*section))
-        .map(|key| match (key.section, key.form.is_table()) {
-            (Section::Restart, _) => format!("RESTART_{}", upper(key.name)),
+fn unknown<'a>(variable: &str, prefix: &str, name: &str, keys: impl Iterator<Item = &'a Key>) -> Mistake {
+    let known: Vec<String> = keys
+        .map(|key| match (key.section.below(), key.form.is_table()) {
+            (Some(below), _) => format!("{}_{}", upper(below), upper(key.name)),
             (_, true) => format!("{}_<NAME>", upper(key.name)),
             (_, false) => upper(key.name),
         })

@@ -1,6 +1,7 @@
 //! The second step: what was typed becomes what it means, every default filled in.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,28 +10,75 @@ use serde::de::IntoDeserializer;
 use serde::de::value::StrDeserializer;
 
 use super::check::{self, Value};
-use super::keys::{self, Key, Preset, Section};
-use super::meant::{Config, Kind, Needs, Output, Postgres, Process, Program, Restart, Supervisor};
+use super::keys::{self, Key, Preset, Section, Sort};
+use super::meant::{
+    Check, Command, Config, KillReach, Kind, Live, Needs, OnGiveUp, Output, OutputFile, Postgres, Process,
+    Program, Ready, Restart, RestartPolicy, Serve, Supervisor,
+};
 use super::mistake::Mistake;
+use super::needs;
 use super::raw::{self, Node, Raw};
-use super::typed::{Scope, Typed};
+use super::typed::{SERVE, Scope, Typed};
 
 /// Fills in the defaults. What was given wrongly (and is reported) is taken as its default, so that the rest can be
-/// looked at. An error is a mistake of the table of keys, not of the user.
+/// looked at; a program whose kind is not known is left out. An error is a mistake of the table of keys, not of the user.
 pub(super) fn fill(typed: &Typed) -> Result<Config, Mistake> {
-    let supervisor =
-        supervisor(&Reader { scope: &typed.supervisor, section: Section::Supervisor, places: &[] })?;
-    let programs = typed
-        .programs
-        .iter()
-        .map(|(name, scope)| program(name, scope, &supervisor))
-        .collect::<Result<_, _>>()?;
-    Ok(Config { supervisor, serve: None, programs })
+    let reader = |scope, section| Reader { scope, section, sort: Sort::Postgres, places: &[] };
+    let supervisor = supervisor(&reader(&typed.supervisor, Section::Supervisor))?;
+    let listen = reader(&typed.serve, Section::Serve).maybe("listen")?;
+    let mut needs = needs::all(typed);
+    let mut programs = Vec::new();
+    for (name, scope) in &typed.programs {
+        if let Some(sort) = scope.sort() {
+            let needs = needs.remove(name.as_str()).unwrap_or_default();
+            programs.push(program(name, scope, sort, needs, &supervisor)?);
+        }
+    }
+    let serve = listen.map(|listen| Serve { listen });
+    if let Some(serve) = &serve {
+        programs.push(served(serve, &supervisor, &programs));
+    }
+    Ok(Config { supervisor, serve, programs })
 }
 
-/// A key's default; `places` are what `<data_dir>` and such stand for.
-pub(super) fn default(key: &Key, places: &[(&str, &Path)]) -> Option<Value> {
-    let Preset::Is(text) = key.default else { return None };
+/// The program that `[serve]` adds.
+fn served(serve: &Serve, supervisor: &Supervisor, programs: &[Program]) -> Program {
+    let socket = supervisor.run_dir.join("supervisor.sock");
+    let words =
+        ["polarctl", "--socket", &socket.to_string_lossy(), "serve", "--listen", &serve.listen.to_string()];
+    let engine = programs.iter().find(|program| program.kind.engine().is_some());
+    let user = engine.and_then(|engine| engine.process.user.clone());
+    Program {
+        name: SERVE.to_owned(),
+        kind: Kind::Command(Box::new(Command {
+            command: words.map(str::to_owned).to_vec(),
+            working_dir: PathBuf::from("/"),
+            ready: None,
+            stop_signal: nix::libc::SIGTERM,
+            kill_reach: KillReach::Tree,
+        })),
+        process: Process { user: Some(user.unwrap_or_else(|| "postgres".to_owned())), ..Process::default() },
+        restart: Restart {
+            policy: RestartPolicy::Always,
+            min_backoff: Duration::ZERO,
+            max_backoff: Duration::from_secs(30),
+            clean_exit_delay: Duration::from_secs(1),
+            reset_after: Duration::from_secs(60),
+            // Whoever takes its port for an hour has not ended it for ever.
+            give_up_after: 0,
+            on_give_up: OnGiveUp::Stay,
+        },
+        stop_timeout: Duration::from_secs(10).min(supervisor.stop_timeout),
+        critical: false,
+        needs: Needs::default(),
+        live: None,
+        output: Output::Prefix,
+    }
+}
+
+/// A key's default for a kind; `places` are what `<data_dir>` and such stand for.
+pub(super) fn default(key: &Key, sort: Sort, places: &[(&str, &Path)]) -> Option<Value> {
+    let Preset::Is(text) = key.default(sort) else { return None };
     let mut value = raw::value(text)?;
     place(&mut value, places);
     check::check(key, &Node { line: None, value }).ok()
@@ -51,18 +99,31 @@ fn place(value: &mut Raw, places: &[(&str, &Path)]) {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Reader<'a> {
     scope: &'a Scope,
     section: Section,
+    /// Whose defaults hold.
+    sort: Sort,
     places: &'a [(&'a str, &'a Path)],
 }
 
 impl Reader<'_> {
-    /// The value of a key, if it has one.
-    fn maybe<T: FromValue>(&self, name: &'static str) -> Result<Option<T>, Mistake> {
+    /// The same program's other section.
+    fn of(self, section: Section) -> Self {
+        Reader { section, ..self }
+    }
+
+    /// The value of a key as it is, if it has one.
+    fn raw(&self, name: &'static str) -> Result<Option<Value>, Mistake> {
         let Some(key) = keys::find(self.section, name) else { return Err(self.bug(name)) };
         let given = self.scope.given(key).and_then(|given| given.value.clone());
-        match given.or_else(|| default(key, self.places)) {
+        Ok(given.or_else(|| default(key, self.sort, self.places)))
+    }
+
+    /// The value of a key, if it has one.
+    fn maybe<T: FromValue>(&self, name: &'static str) -> Result<Option<T>, Mistake> {
+        match self.raw(name)? {
             Some(value) => T::from_value(value).map(Some).ok_or_else(|| self.bug(name)),
             None => Ok(None),
         }
@@ -109,6 +170,8 @@ from_value! {
     Flag => bool,
     Number => i64,
     Span => Duration,
+    Size => u64,
+    Address => SocketAddr,
     Limits => BTreeMap<String, u64>,
     Pairs => BTreeMap<String, String>,
 }
@@ -141,11 +204,18 @@ fn supervisor(read: &Reader<'_>) -> Result<Supervisor, Mistake> {
     })
 }
 
-fn program(name: &str, scope: &Scope, supervisor: &Supervisor) -> Result<Program, Mistake> {
+fn program(
+    name: &str,
+    scope: &Scope,
+    sort: Sort,
+    needs: Needs,
+    supervisor: &Supervisor,
+) -> Result<Program, Mistake> {
     let section = Section::Program;
-    let data_dir: PathBuf = Reader { scope, section, places: &[] }.get("data_dir")?;
+    let plain = Reader { scope, section, sort, places: &[] };
+    let data_dir: PathBuf = if sort == Sort::Postgres { plain.get("data_dir")? } else { PathBuf::new() };
     let places = [("<data_dir>", data_dir.as_path()), ("<log_dir>", supervisor.log_dir.as_path())];
-    let read = Reader { scope, section, places: &places };
+    let read = Reader { places: &places, ..plain };
     let mut stop_timeout = read.get("stop_timeout")?;
     if !scope.has(section, "stop_timeout") {
         // Whoever gives PID 1 less time for everything has thereby given the program less.
@@ -153,7 +223,14 @@ fn program(name: &str, scope: &Scope, supervisor: &Supervisor) -> Result<Program
     }
     Ok(Program {
         name: name.to_owned(),
-        kind: Kind::Postgres(Box::new(postgres(&read, data_dir.clone())?)),
+        kind: match sort {
+            Sort::Postgres => Kind::Postgres(Box::new(postgres(&read, data_dir.clone())?)),
+            Sort::Command => Kind::Command(Box::new(Command {
+                ready: ready(&read.of(Section::Ready))?,
+                ..command(&read)?
+            })),
+            Sort::Oneshot => Kind::Oneshot(Box::new(command(&read)?)),
+        },
         process: Process {
             user: read.maybe("user")?,
             groups: read.get("groups")?,
@@ -163,13 +240,65 @@ fn program(name: &str, scope: &Scope, supervisor: &Supervisor) -> Result<Program
             rlimits: read.get("rlimits")?,
             environment: read.get("environment")?,
         },
-        restart: restart(&Reader { section: Section::Restart, ..read })?,
+        restart: restart(&read.of(Section::Restart))?,
         stop_timeout,
         critical: read.get("critical")?,
-        needs: Needs::default(),
-        live: None,
-        output: Output::Inherit,
+        needs,
+        live: live(&read.of(Section::Live))?,
+        output: output(&read, &supervisor.log_dir)?,
     })
+}
+
+fn command(read: &Reader<'_>) -> Result<Command, Mistake> {
+    Ok(Command {
+        // A missing one is reported.
+        command: read.maybe("command")?.unwrap_or_default(),
+        working_dir: read.get("working_dir")?,
+        ready: None,
+        stop_signal: read.get("stop_signal")?,
+        kill_reach: read.word("kill_reach")?,
+    })
+}
+
+/// The checks that readiness and liveness share.
+fn shared_check(read: &Reader<'_>) -> Result<Option<Check>, Mistake> {
+    if let Some(command) = read.maybe("exec")? {
+        return Ok(Some(Check::Exec(command)));
+    }
+    Ok(read.maybe("tcp")?.map(Check::Tcp))
+}
+
+fn ready(read: &Reader<'_>) -> Result<Option<Ready>, Mistake> {
+    let notify = match read.raw("notify")? {
+        Some(Value::Number(number)) => i32::try_from(number).ok().map(Check::NotifyFd),
+        Some(_) => Some(Check::NotifySystemd),
+        None => None,
+    };
+    let Some(check) = shared_check(read)?.or(notify) else { return Ok(None) };
+    Ok(Some(Ready { check, timeout: read.get("timeout")? }))
+}
+
+fn live(read: &Reader<'_>) -> Result<Option<Live>, Mistake> {
+    let own = read.sort == Sort::Postgres && read.get("engine")?;
+    let Some(check) = shared_check(read)?.or(own.then_some(Check::Engine)) else { return Ok(None) };
+    Ok(Some(Live {
+        check,
+        period: read.get("period")?,
+        timeout: read.get("timeout")?,
+        failures: read.get("failures")?,
+    }))
+}
+
+fn output(read: &Reader<'_>, log_dir: &Path) -> Result<Output, Mistake> {
+    let table = read.of(Section::Output);
+    match table.maybe::<PathBuf>("file")? {
+        Some(file) if read.sort != Sort::Postgres => Ok(Output::File(OutputFile {
+            file: log_dir.join(file),
+            size: table.get("size")?,
+            keep: table.get("keep")?,
+        })),
+        _ => read.word("output"),
+    }
 }
 
 fn postgres(read: &Reader<'_>, data_dir: PathBuf) -> Result<Postgres, Mistake> {
@@ -189,7 +318,7 @@ fn postgres(read: &Reader<'_>, data_dir: PathBuf) -> Result<Postgres, Mistake> {
         init_scripts: read.get("init_scripts")?,
         stop_mode: read.word("stop_mode")?,
         parameters: read.get("parameters")?,
-        follow_engine_log: false,
+        follow_engine_log: read.get("follow_engine_log")?,
     })
 }
 

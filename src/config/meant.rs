@@ -13,7 +13,7 @@ pub struct Config {
     pub supervisor: Supervisor,
     /// `[serve]`: health and metrics over HTTP; off unless given.
     pub serve: Option<Serve>,
-    /// `[program.NAME]`, in the order of their names.
+    /// `[program.NAME]`, in the order of their names; then `serve` where `[serve]` listens.
     pub programs: Vec<Program>,
 }
 
@@ -123,7 +123,7 @@ impl Kind {
 /// What a program needs of others, by their names; `before` of another one is turned round into its `after`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Needs {
-    /// It starts after these are up, as far as they are wanted, and stops before them.
+    /// It starts after these are up, as far as they are wanted, and stops before them; none that it requires is named.
     pub after: Vec<String>,
     /// As `after`, and it does not start without them.
     pub requires: Vec<String>,
@@ -201,7 +201,7 @@ pub enum Output {
 /// A file that a program's output goes to; the full one is renamed `NAME.1`, and so on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputFile {
-    /// The file, absolute; a relative one is below `log_dir`.
+    /// The file, absolute.
     pub file: PathBuf,
     /// When it is full, in bytes.
     pub size: u64,

@@ -1,22 +1,29 @@
 //! `supervisor.toml` and its environment overrides: what was typed, and what it means.
 //!
-//! Two steps. *Typed*: the file's tree with its lines (`raw`), each value held against the table of keys (`keys`,
-//! `check`, `span`), the environment laid over it (`environment`); together `typed`. *Meant*: the defaults filled in
-//! (`fill`), the values held against each other (`conflicts`), the result a [`Config`] (`meant`). Every mistake of both
+//! Two steps. *Typed*: the file's tree with its lines (`raw`), each value held against the table of keys (`keys`, `form`,
+//! `check`, and `span`, `size`, `signal`, `address`), the environment laid over it (`environment`), the keys held against
+//! the program's kind (`kinds`); together `typed`. *Meant*: what programs need of each other (`needs`), the defaults filled
+//! in (`fill`), the values held against each other (`conflicts`), the result a [`Config`] (`meant`). Every mistake of both
 //! steps is collected (`mistake`). `show` goes the way back.
 //!
 //! Precedence of a value: `POLAR_<PROGRAM>_<KEY>`, then `PGDATA` and `POLARDB_PORT` (where one engine is configured),
 //! then the file, then the default.
 
+mod address;
 mod check;
 mod conflicts;
 mod environment;
 mod fill;
+mod form;
 mod keys;
+mod kinds;
 mod meant;
 mod mistake;
+mod needs;
 mod raw;
 mod show;
+mod signal;
+mod size;
 mod span;
 mod twin;
 mod typed;
@@ -131,7 +138,8 @@ pub fn read(file: &str, text: Option<&str>, env: &[(String, String)]) -> Result<
         }
     };
     environment::apply(env, &mut typed, &mut mistakes);
-    typed.complete(&mut mistakes);
+    kinds::check(&typed, &mut mistakes);
+    needs::check(&typed, &mut mistakes);
     match fill::fill(&typed) {
         Ok(config) => {
             conflicts::check(&typed, &config, &mut mistakes);

@@ -8,16 +8,22 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::check::Value;
-use super::keys::{self, Form, Key, Preset, Section};
-use super::meant::{Config, Program};
-use super::span;
+use super::form::Form;
+use super::keys::{self, Key, Preset, Section, Sort};
+use super::meant::{Check, Config, Kind, Output, Program};
+use super::typed::SERVE;
+use super::{signal, size, span};
 
 /// The effective configuration as TOML, which [`read`](super::read) accepts and turns into the same [`Config`]. What is
 /// not set is left out.
 pub fn to_toml(config: &Config) -> String {
     let mut out = String::new();
     section(&mut out, "supervisor", Section::Supervisor, |key| of_supervisor(config, key));
-    for program in &config.programs {
+    if let Some(serve) = &config.serve {
+        section(&mut out, SERVE, Section::Serve, |_| Some(Value::Address(serve.listen)));
+    }
+    // The program that [serve] adds is no section of its own.
+    for program in config.programs.iter().filter(|program| program.name != SERVE) {
         let prefix = format!("program.{}", program.name);
         section(&mut out, &prefix, Section::Program, |key| of_program(program, key));
         for key in keys::of(Section::Program).filter(|key| key.form == Form::Parameters) {
@@ -28,9 +34,18 @@ pub fn to_toml(config: &Config) -> String {
                 }
             }
         }
-        section(&mut out, &format!("{prefix}.restart"), Section::Restart, |key| of_program(program, key));
+        for below in Section::BELOW {
+            if let Some(name) = below.below().filter(|_| has(program, below)) {
+                section(&mut out, &format!("{prefix}.{name}"), below, |key| of_program(program, key));
+            }
+        }
     }
     out
+}
+
+/// Whether a program says anything of a section.
+fn has(program: &Program, section: Section) -> bool {
+    keys::of(section).any(|key| of_program(program, key).is_some())
 }
 
 fn section(out: &mut String, title: &str, section: Section, value: impl Fn(&Key) -> Option<Value>) {
@@ -61,7 +76,10 @@ fn text(form: Form, value: &Value) -> String {
         Value::Paths(paths) => list(paths.iter().map(|path| quoted(&path.to_string_lossy()))),
         Value::Flag(flag) => flag.to_string(),
         Value::Number(number) if form == Form::Umask => format!("\"{number:04o}\""),
+        Value::Number(number) if form == Form::Signal => quoted(&signal::write(*number)),
         Value::Number(number) => number.to_string(),
+        Value::Size(size) => quoted(&size::write(*size)),
+        Value::Address(address) => quoted(&address.to_string()),
         Value::Span(span) => quoted(&span::write(*span)),
         Value::Limits(limits) => table(limits, |limit| match *limit {
             u64::MAX => quoted("unlimited"),
@@ -115,11 +133,29 @@ fn of_supervisor(config: &Config, key: &Key) -> Option<Value> {
 }
 
 fn of_program(program: &Program, key: &Key) -> Option<Value> {
-    let postgres = program.kind.engine()?;
+    match key.section {
+        Section::Restart => of_restart(program, key),
+        Section::Ready | Section::Live => of_checks(program, key),
+        Section::Output => of_file(program, key),
+        _ => of_any(program, key).or_else(|| match &program.kind {
+            Kind::Postgres(_) => of_engine(program, key),
+            Kind::Command(_) | Kind::Oneshot(_) => of_command(program, key),
+        }),
+    }
+}
+
+/// The keys of every kind.
+fn of_any(program: &Program, key: &Key) -> Option<Value> {
     let process = &program.process;
-    let restart = &program.restart;
     match key.name {
-        "kind" => Some(Value::Text("postgres".to_owned())),
+        "kind" => {
+            let sort = match program.kind {
+                Kind::Postgres(_) => Sort::Postgres,
+                Kind::Command(_) => Sort::Command,
+                Kind::Oneshot(_) => Sort::Oneshot,
+            };
+            Some(Value::Text(sort.word().to_owned()))
+        }
         "user" => process.user.clone().map(Value::Text),
         "groups" => Some(Value::Texts(process.groups.clone())),
         "umask" => process.umask.map(|mask| Value::Number(mask.into())),
@@ -129,6 +165,17 @@ fn of_program(program: &Program, key: &Key) -> Option<Value> {
         "environment" => Some(Value::Pairs(process.environment.clone())),
         "stop_timeout" => time(program.stop_timeout),
         "critical" => Some(Value::Flag(program.critical)),
+        "after" => Some(Value::Texts(program.needs.after.clone())),
+        "requires" => Some(Value::Texts(program.needs.requires.clone())),
+        "bound" => Some(Value::Flag(program.needs.bound)),
+        "output" => word(&program.output),
+        _ => None,
+    }
+}
+
+fn of_engine(program: &Program, key: &Key) -> Option<Value> {
+    let postgres = program.kind.engine()?;
+    match key.name {
         "bin_dir" => maybe(postgres.bin_dir.as_ref()),
         "data_dir" => path(&postgres.data_dir),
         "port" => Some(Value::Number(postgres.port.into())),
@@ -139,11 +186,30 @@ fn of_program(program: &Program, key: &Key) -> Option<Value> {
         "lock_poll" => time(postgres.lock_poll),
         "log_link" => path(&postgres.log_link),
         "log_keep" => time(postgres.log_keep),
+        "follow_engine_log" => Some(Value::Flag(postgres.follow_engine_log)),
         "conf_template" => maybe(postgres.conf_template.as_ref()),
         "initdb_args" => Some(Value::Texts(postgres.initdb_args.clone())),
         "init_scripts" => path(&postgres.init_scripts),
         "stop_mode" => word(postgres.stop_mode),
         "parameters" => Some(Value::Pairs(postgres.parameters.clone())),
+        _ => None,
+    }
+}
+
+fn of_command(program: &Program, key: &Key) -> Option<Value> {
+    let command = program.kind.command()?;
+    match key.name {
+        "command" => Some(Value::Texts(command.command.clone())),
+        "working_dir" => path(&command.working_dir),
+        "stop_signal" => Some(Value::Number(command.stop_signal.into())),
+        "kill_reach" => word(command.kill_reach),
+        _ => None,
+    }
+}
+
+fn of_restart(program: &Program, key: &Key) -> Option<Value> {
+    let restart = &program.restart;
+    match key.name {
         "policy" => word(restart.policy),
         "min_backoff" => time(restart.min_backoff),
         "max_backoff" => time(restart.max_backoff),
@@ -155,28 +221,87 @@ fn of_program(program: &Program, key: &Key) -> Option<Value> {
     }
 }
 
-/// Every key as Markdown: a table a section, with what is allowed, the default, and what it does.
+fn of_checks(program: &Program, key: &Key) -> Option<Value> {
+    let ready = program.kind.command().and_then(|command| command.ready.as_ref());
+    let live = program.live.as_ref();
+    let check = match key.section {
+        Section::Ready => &ready?.check,
+        _ => &live?.check,
+    };
+    match (key.section, key.name, check) {
+        (_, "exec", Check::Exec(command)) => Some(Value::Texts(command.clone())),
+        (_, "tcp", Check::Tcp(address)) => Some(Value::Address(*address)),
+        (_, "notify", Check::NotifySystemd) => Some(Value::Text("sd".to_owned())),
+        (_, "notify", Check::NotifyFd(number)) => Some(Value::Number((*number).into())),
+        (_, "engine", Check::Engine) => Some(Value::Flag(true)),
+        (Section::Ready, "timeout", _) => time(ready?.timeout),
+        (Section::Live, "timeout", _) => time(live?.timeout),
+        (Section::Live, "period", _) => time(live?.period),
+        (Section::Live, "failures", _) => Some(Value::Number(live?.failures.into())),
+        _ => None,
+    }
+}
+
+fn of_file(program: &Program, key: &Key) -> Option<Value> {
+    let Output::File(file) = &program.output else { return None };
+    match key.name {
+        "file" => path(&file.file),
+        "size" => Some(Value::Size(file.size)),
+        "keep" => Some(Value::Number(file.keep.into())),
+        _ => None,
+    }
+}
+
+/// Every key as Markdown: a table a section, with what is allowed, the default, and what it does; within a program also
+/// the kinds that have it.
 pub fn reference() -> String {
     let mut out = String::new();
-    for (section, variable) in [
-        (Section::Supervisor, "POLAR_SUPERVISOR_<KEY>"),
-        (Section::Program, "POLAR_<NAME>_<KEY>"),
-        (Section::Restart, "POLAR_<NAME>_RESTART_<KEY>"),
-    ] {
+    for section in Section::ALL {
         let gap = if out.is_empty() { "" } else { "\n" };
-        let _ = writeln!(out, "{gap}### `[{}]`\n\nEnvironment: `{variable}`\n", section.title());
-        out.push_str("| key | allowed | default | what it does |\n|---|---|---|---|\n");
+        let variable = section.title().replace("program.", "").replace('.', "_").to_uppercase();
+        let variable = variable.replace("NAME", "<NAME>");
+        let _ = writeln!(out, "{gap}### `[{}]`\n\nEnvironment: `POLAR_{variable}_<KEY>`\n", section.title());
+        let program = section == Section::Program || section.below().is_some();
+        out.push_str(if program {
+            "| key | kinds | allowed | default | what it does |\n|---|---|---|---|---|\n"
+        } else {
+            "| key | allowed | default | what it does |\n|---|---|---|---|\n"
+        });
         for key in keys::of(section) {
-            let default = match key.default {
-                Preset::Required => "required".to_owned(),
-                Preset::Unset(instead) => format!("unset: {}", cell(instead)),
-                Preset::Is(text) => format!("`{}`", cell(text)),
-            };
+            let kinds: Vec<&str> = key.sorts.iter().map(|sort| sort.word()).collect();
+            let kinds = if kinds.len() == Sort::ALL.len() { "all".to_owned() } else { kinds.join(", ") };
+            let kinds = if program { format!(" {kinds} |") } else { String::new() };
             let allowed = cell(&key.form.allowed());
-            let _ = writeln!(out, "| `{}` | {allowed} | {default} | {} |", key.name, cell(key.doc));
+            let _ =
+                writeln!(out, "| `{}` |{kinds} {allowed} | {} | {} |", key.name, preset(key), cell(key.doc));
         }
     }
     out
+}
+
+/// A key's default in the reference, with the kinds where they differ.
+fn preset(key: &Key) -> String {
+    let shown = |preset| match preset {
+        Preset::Unset(instead) => format!("unset: {}", cell(instead)),
+        Preset::Is(text) => format!("`{}`", cell(text)),
+        Preset::Required | Preset::Each(_) => "required".to_owned(),
+    };
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for sort in key.sorts {
+        let text = shown(key.default(*sort));
+        match groups.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, kinds)) => kinds.push(sort.word()),
+            None => groups.push((text, vec![sort.word()])),
+        }
+    }
+    match groups.as_slice() {
+        [(text, _)] => text.clone(),
+        _ => groups
+            .iter()
+            .map(|(text, kinds)| format!("{text} ({})", kinds.join(", ")))
+            .collect::<Vec<_>>()
+            .join("; "),
+    }
 }
 
 /// A text within a table of Markdown.

@@ -3,23 +3,27 @@
 use std::collections::BTreeMap;
 
 use super::check::{self, Value};
-use super::keys::{self, Key, Section};
-use super::mistake::{Mistake, Origin, did_you_mean, hinted, nearest, quoted};
+use super::keys::{self, Key, RIVALS, Section, Sort};
+use super::mistake::{ENVIRONMENT, Mistake, Origin, did_you_mean, hinted, nearest, quoted};
 use super::raw::{Entry, Node, Raw};
 
 /// The program that there is when the file names none.
 pub(super) const BUILT_IN: &str = "engine";
 
-/// The longest NAME of `[program.NAME]`.
-const NAME_MAX: usize = 32;
+/// The most programs that are accepted: far above any real number, and below what would keep PID 1 busy.
+const MOST: usize = 1000;
+
+/// The section of health and metrics, and the program that it adds.
+pub(super) const SERVE: &str = "serve";
 
 /// Names that a program may not have, for `POLAR_<NAME>_<KEY>` would be something else: a section of the file.
-const RESERVED: [&str; 2] = ["supervisor", "serve"];
+const RESERVED: [&str; 2] = ["supervisor", SERVE];
 
 /// All that was typed.
 #[derive(Debug)]
 pub(super) struct Typed {
     pub(super) supervisor: Scope,
+    pub(super) serve: Scope,
     pub(super) programs: BTreeMap<String, Scope>,
 }
 
@@ -27,10 +31,12 @@ pub(super) struct Typed {
 #[derive(Debug)]
 pub(super) struct Scope {
     file: String,
-    /// `supervisor` or `program.NAME`.
+    /// `supervisor`, `serve` or `program.NAME`.
     pub(super) prefix: String,
     line: Option<usize>,
     given: BTreeMap<(Section, &'static str), Given>,
+    /// The sections below it that the file has, and their lines.
+    opened: BTreeMap<Section, Option<usize>>,
 }
 
 /// A value that was given.
@@ -43,7 +49,7 @@ pub(super) struct Given {
 
 impl Scope {
     fn of(file: &str, prefix: String, line: Option<usize>) -> Scope {
-        Scope { file: file.to_owned(), prefix, line, given: BTreeMap::new() }
+        Scope { file: file.to_owned(), prefix, line, given: BTreeMap::new(), opened: BTreeMap::new() }
     }
 
     /// What was given for the key.
@@ -70,8 +76,46 @@ impl Scope {
     }
 
     fn dotted(&self, section: Section, name: &str) -> String {
-        let below = if section == Section::Restart { "restart." } else { "" };
+        let below = section.below().map(|below| format!("{below}.")).unwrap_or_default();
         format!("{}.{below}{}", self.prefix, part(name))
+    }
+
+    /// The program's kind, if it was well given.
+    pub(super) fn sort(&self) -> Option<Sort> {
+        match self.given.get(&(Section::Program, "kind"))?.value.as_ref()? {
+            Value::Text(word) => Sort::of(word),
+            _ => None,
+        }
+    }
+
+    /// The keys of a section that were given.
+    pub(super) fn keys(&self, section: Section) -> impl Iterator<Item = &'static Key> {
+        keys::of(section).filter(|key| self.has(key.section, key.name))
+    }
+
+    /// Where a section below it was given, in the file or by one of its keys; `None`: nowhere.
+    pub(super) fn opened(&self, section: Section) -> Option<Origin> {
+        if let Some(line) = self.opened.get(&section) {
+            let key = format!("{}.{}", self.prefix, section.below().unwrap_or_default());
+            return Some(Origin { file: self.file.clone(), line: *line, key });
+        }
+        self.keys(section).next().map(|key| self.origin(section, key.name))
+    }
+
+    /// Drops what the file gave and this key, from the environment, takes the place of.
+    pub(super) fn oust(&mut self, key: &Key) {
+        let of_file = |given: &Given| given.origin.file != ENVIRONMENT;
+        let rivals = RIVALS.iter().filter(|rivals| rivals.contains(&(key.section, key.name)));
+        for (section, name) in rivals.flat_map(|rivals| rivals.iter()) {
+            if *name != key.name && self.given.get(&(*section, *name)).is_some_and(of_file) {
+                self.given.remove(&(*section, *name));
+            }
+        }
+        // A word takes the place of the whole table.
+        if (key.section, key.name) == (Section::Program, "output") {
+            self.given.retain(|(section, _), given| *section != Section::Output || !of_file(given));
+            self.opened.remove(&Section::Output);
+        }
     }
 
     /// Takes a value, or its mistakes. A later one overrides.
@@ -102,20 +146,28 @@ impl Scope {
 
     /// Reads the entries of one section.
     fn read(&mut self, section: Section, entries: &[Entry], mistakes: &mut Vec<Mistake>) {
+        // The kind decides which other keys there are.
+        let kind = keys::find(section, "kind");
+        let at = kind.and_then(|kind| entries.iter().find(|entry| entry.name == kind.name));
+        if let Some((key, entry)) = kind.zip(at) {
+            self.take(key, &entry.node, mistakes);
+        }
         for entry in entries {
-            if let Some(key) = keys::find(section, &entry.name) {
-                self.take(key, &entry.node, mistakes);
-            } else if section == Section::Program && entry.name == "restart" {
-                match &entry.node.value {
-                    Raw::Table(inner) => self.read(Section::Restart, inner, mistakes),
-                    other => mistakes.push(self.place(section, entry).mistake(no_table(
-                        &entry.name,
-                        &format!("[{}.restart]", self.prefix),
-                        other,
-                    ))),
+            let below = (section == Section::Program)
+                .then(|| Section::BELOW.into_iter().find(|below| below.below() == Some(&entry.name)))
+                .flatten();
+            match (keys::find(section, &entry.name), below, &entry.node.value) {
+                (_, Some(below), Raw::Table(inner)) => {
+                    self.opened.insert(below, entry.node.line);
+                    self.read(below, inner, mistakes);
                 }
-            } else {
-                mistakes.push(self.unknown(section, entry));
+                (Some(key), ..) if key.name == "kind" => {}
+                (Some(key), ..) => self.take(key, &entry.node, mistakes),
+                (None, Some(_), other) => {
+                    let title = format!("[{}.{}]", self.prefix, entry.name);
+                    mistakes.push(self.place(section, entry).mistake(no_table(&entry.name, &title, other)));
+                }
+                (None, None, _) => mistakes.push(self.unknown(section, entry)),
             }
         }
     }
@@ -125,8 +177,14 @@ impl Scope {
     }
 
     fn unknown(&self, section: Section, entry: &Entry) -> Mistake {
-        let below = (section == Section::Program).then_some("restart");
-        let names: Vec<&str> = keys::of(section).map(|key| key.name).chain(below).collect();
+        let sort = self.sort();
+        let own = |key: &&Key| sort.is_none_or(|sort| key.sorts.contains(&sort));
+        let below = Section::BELOW.into_iter().filter(|_| section == Section::Program);
+        let below = below.filter(|below| keys::of(*below).any(|key| own(&key)));
+        let names: Vec<&str> = keys::of(section).filter(own).map(|key| key.name).collect();
+        let below: Vec<&str> =
+            below.filter_map(Section::below).filter(|below| !names.contains(below)).collect();
+        let names = [names, below].concat();
         let near = nearest(&entry.name, names.iter().copied());
         let elsewhere: Vec<String> = keys::KEYS
             .iter()
@@ -155,10 +213,15 @@ fn part(name: &str) -> String {
 }
 
 impl Typed {
+    /// Nothing.
+    fn empty(file: &str) -> Typed {
+        let scope = |name: &str| Scope::of(file, name.to_owned(), None);
+        Typed { supervisor: scope("supervisor"), serve: scope("serve"), programs: BTreeMap::new() }
+    }
+
     /// What an empty file says.
     pub(super) fn built_in(file: &str) -> Typed {
-        let mut typed =
-            Typed { supervisor: Scope::of(file, "supervisor".to_owned(), None), programs: BTreeMap::new() };
+        let mut typed = Typed::empty(file);
         typed.add_built_in(file);
         typed
     }
@@ -174,8 +237,7 @@ impl Typed {
 
     /// Reads a file's tables.
     pub(super) fn of(file: &str, root: &[Entry], mistakes: &mut Vec<Mistake>) -> Typed {
-        let mut typed =
-            Typed { supervisor: Scope::of(file, "supervisor".to_owned(), None), programs: BTreeMap::new() };
+        let mut typed = Typed::empty(file);
         let mut programs_given = false;
         for entry in root {
             let origin = Origin { file: file.to_owned(), line: entry.node.line, key: part(&entry.name) };
@@ -184,8 +246,12 @@ impl Typed {
                     typed.supervisor.line = entry.node.line;
                     typed.supervisor.read(Section::Supervisor, entries, mistakes);
                 }
-                ("supervisor", other) => {
-                    mistakes.push(origin.mistake(no_table("supervisor", "[supervisor]", other)));
+                ("serve", Raw::Table(entries)) => {
+                    typed.serve.line = entry.node.line;
+                    typed.serve.read(Section::Serve, entries, mistakes);
+                }
+                (name @ ("supervisor" | "serve"), other) => {
+                    mistakes.push(origin.mistake(no_table(name, &format!("[{name}]"), other)));
                 }
                 ("program", Raw::Table(programs)) => {
                     programs_given = true;
@@ -194,7 +260,13 @@ impl Typed {
                             "no program is named; write `[program.{BUILT_IN}]`, or leave `[program]` out for the built-in one"
                         )));
                     }
-                    for program in programs {
+                    if programs.len() > MOST {
+                        mistakes.push(origin.mistake(format!(
+                            "{} programs; at most {MOST} are kept, so leave the others out",
+                            programs.len()
+                        )));
+                    }
+                    for program in programs.iter().take(MOST) {
                         typed.program(file, program, mistakes);
                     }
                 }
@@ -227,12 +299,11 @@ impl Typed {
             mistakes.push(origin.mistake(format!("{what}{hint}")));
             return;
         };
-        let plain = name.starts_with(|c: char| c.is_ascii_lowercase())
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'));
-        if !plain || name.len() > NAME_MAX {
+        if !check::program(name) {
             mistakes.push(origin.mistake(format!(
-                "{} is no name of a program; allowed: lower-case letters, digits, \"_\" and \"-\", a letter at first, at most {NAME_MAX}",
-                quoted(name)
+                "{} is no name of a program; allowed: lower-case letters, digits, \"_\" and \"-\", a letter at first, at most {}",
+                quoted(name),
+                check::NAME_MAX
             )));
         } else if RESERVED.contains(&name.as_str()) {
             mistakes.push(origin.mistake(format!(
@@ -243,27 +314,10 @@ impl Typed {
         scope.read(Section::Program, entries, mistakes);
         self.programs.insert(name.clone(), scope);
     }
-
-    /// What can be said only once the file and the environment are read: that a required key is missing.
-    pub(super) fn complete(&self, mistakes: &mut Vec<Mistake>) {
-        for scope in self.programs.values() {
-            for key in keys::of(Section::Program).filter(|key| key.default == keys::Preset::Required) {
-                // Who misspelt it has been told so.
-                let misspelt = mistakes.iter().any(|mistake| {
-                    mistake.near.as_deref() == Some(key.name)
-                        && mistake.key.starts_with(&format!("{}.", scope.prefix))
-                });
-                if scope.given(key).is_none() && !misspelt {
-                    let what = format!("`{}` is missing; allowed: {}", key.name, key.form.allowed());
-                    mistakes.push(scope.origin(key.section, key.name).mistake(what));
-                }
-            }
-        }
-    }
 }
 
 fn unknown_section(origin: Origin, name: &str) -> Mistake {
-    let near = nearest(name, ["supervisor", "program"]);
+    let near = nearest(name, ["supervisor", "serve", "program"]);
     let homes: Vec<String> = keys::KEYS
         .iter()
         .filter(|key| key.name == name)
@@ -274,6 +328,6 @@ fn unknown_section(origin: Origin, name: &str) -> Mistake {
     } else {
         format!("; the key belongs into {}", homes.join(" or "))
     };
-    let what = hinted("unknown section", &hint, "allowed here: [supervisor], [program.NAME]");
+    let what = hinted("unknown section", &hint, "allowed here: [supervisor], [serve], [program.NAME]");
     Mistake { near: near.map(str::to_owned), ..origin.mistake(what) }
 }

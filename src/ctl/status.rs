@@ -28,15 +28,15 @@ pub(crate) fn run(place: &Place, screen: Screen, program: Option<&str>, watch: b
     }
     let mut before = None;
     loop {
-        let mut all = told(&mut client, tried, program)?;
+        let all = told(&mut client, tried, program)?;
+        let mut seen = all.clone();
         // What grows by itself is no change.
-        for status in &mut all {
+        for status in &mut seen {
+            status.since.clear();
             status.downtime.clear();
-            if !screen.terminal {
-                status.starts_in = None;
-            }
+            status.starts_in = None;
         }
-        if before.as_ref() != Some(&all) || screen.terminal {
+        if before.as_ref() != Some(&seen) || screen.terminal {
             match (screen.json, screen.terminal) {
                 (true, _) if program.is_some() => all.first().map_or(Ok(()), |status| screen.line(status))?,
                 (true, _) => screen.line(&all)?,
@@ -44,7 +44,7 @@ pub(crate) fn run(place: &Place, screen: Screen, program: Option<&str>, watch: b
                 (false, false) => screen.text(&table(screen, &all, Timestamp::now()))?,
             }
         }
-        before = Some(all);
+        before = Some(seen);
         std::thread::sleep(WATCH);
         if screen.reader_gone() {
             return Ok(());

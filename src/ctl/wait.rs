@@ -112,7 +112,7 @@ pub(crate) fn judge(goal: Goal, before: Option<&Status>, status: &Status) -> Loo
 }
 
 fn same_run(before: &Status, status: &Status) -> bool {
-    (before.pid, before.restarts, &before.since) == (status.pid, status.restarts, &status.since)
+    (before.pid, before.restarts) == (status.pid, status.restarts)
 }
 
 /// Whether a program that is down for this reason stays so without anybody's word.

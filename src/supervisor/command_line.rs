@@ -48,6 +48,13 @@ pub enum Request {
     },
     /// Be the child that touches the data directory.
     Prepare,
+    /// Be the process that writes output into files.
+    Writer,
+    /// Be the process that follows an engine's log files.
+    Follow {
+        /// Folders: the first that there is counts.
+        folders: Vec<String>,
+    },
     /// Print [`USAGE`].
     Help,
     /// Print the version.
@@ -101,6 +108,8 @@ pub fn parse(args: impl IntoIterator<Item = String>) -> Result<Request, WrongUsa
                 return Ok(Request::Check { config });
             }
             "prepare" => return Ok(Request::Prepare),
+            "follow" => return Ok(Request::Follow { folders: args.collect() }),
+            "writer" => return Ok(Request::Writer),
             "exec" => {
                 let mut argv: Vec<String> = args.collect();
                 if argv.first().is_some_and(|first| first == "--") {
@@ -161,6 +170,8 @@ mod tests {
             ("exec a --", Ok(exec(&["a", "--"]))),
             ("psql --version", Ok(exec(&["psql", "--version"]))),
             ("prepare", Ok(Request::Prepare)),
+            ("follow /a /b", Ok(Request::Follow { folders: vec!["/a".into(), "/b".into()] })),
+            ("writer", Ok(Request::Writer)),
             ("--help", Ok(Request::Help)),
             ("-V", Ok(Request::Version)),
             ("--config", Err(WrongUsage::ConfigWithoutFile)),

@@ -1,11 +1,15 @@
-//! PID 1: a pure [`core`] that decides, a `shell` that acts, and [`prepare`], the child that touches the data directory.
+//! PID 1: a pure [`core`] that decides, a `shell` that acts, [`prepare`], the child that touches the
+//! data directory, [`writer`], the process that writes output into files,
+//! and [`follow`], the one that follows an engine's log files.
 
 pub mod command_line;
 pub mod core;
+pub mod follow;
 pub mod prepare;
 mod procfs;
 mod shell;
 mod spec;
+pub mod writer;
 
 pub use shell::exec::exec;
 pub use shell::run;

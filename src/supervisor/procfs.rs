@@ -17,6 +17,8 @@ pub(in crate::supervisor) struct Stat {
     pub(in crate::supervisor) state: char,
     /// Parent.
     pub(in crate::supervisor) parent: i32,
+    /// Process group.
+    pub(in crate::supervisor) group: i32,
     /// Session.
     pub(in crate::supervisor) session: i32,
     /// Clock ticks since boot; with the pid it names one process for ever.
@@ -36,16 +38,17 @@ pub(in crate::supervisor) fn stat(pid: i32) -> Option<Stat> {
     parse_stat(&String::from_utf8_lossy(&bytes))
 }
 
-/// Fields 1, 3, 4, 6 and 22 of proc(5). The name, field 2, is in brackets and may hold anything.
+/// Fields 1, 3, 4, 5, 6 and 22 of proc(5). The name, field 2, is in brackets and may hold anything.
 fn parse_stat(text: &str) -> Option<Stat> {
     let (head, tail) = text.rsplit_once(')')?;
     let pid = head.split_once(' ')?.0.parse().ok()?;
     let mut fields = tail.split_ascii_whitespace();
     let state = fields.next()?.chars().next()?;
     let parent = fields.next()?.parse().ok()?;
-    let session = fields.nth(1)?.parse().ok()?;
+    let group = fields.next()?.parse().ok()?;
+    let session = fields.next()?.parse().ok()?;
     let start_ticks = fields.nth(15)?.parse().ok()?;
-    Some(Stat { pid, state, parent, session, start_ticks })
+    Some(Stat { pid, state, parent, group, session, start_ticks })
 }
 
 /// All process ids (no thread ids).
@@ -64,6 +67,20 @@ pub(in crate::supervisor) fn leader(pid: i32) -> Option<i32> {
 /// All processes of this namespace that have not ended.
 pub(in crate::supervisor) fn living() -> Vec<Stat> {
     pids().into_iter().filter_map(stat).filter(Stat::lives).collect()
+}
+
+/// The children of this process, its main thread's alone: who forks and reaps is that thread, and the kernel gives it
+/// the orphans. Zombies count. `None`: the kernel has no such list.
+pub(in crate::supervisor) fn own_children() -> Option<Vec<i32>> {
+    let me = std::process::id();
+    let list = std::fs::read_to_string(format!("/proc/{me}/task/{me}/children")).ok()?;
+    Some(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+}
+
+/// Whether a process was started with this variable (`NAME=value`) in its environment; `None`: not readable.
+pub(in crate::supervisor) fn has_variable(pid: i32, variable: &str) -> Option<bool> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    Some(environment.split(|&byte| byte == 0).any(|pair| pair == variable.as_bytes()))
 }
 
 /// Whether a process has a handler for this signal; `None` when that cannot be told.
@@ -198,7 +215,7 @@ mod tests {
         let text = "42 (a) S 9 (b) R 7 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 1 1\n";
         assert_eq!(
             parse_stat(text),
-            Some(Stat { pid: 42, state: 'R', parent: 7, session: 1, start_ticks: 12345 })
+            Some(Stat { pid: 42, state: 'R', parent: 7, group: 1, session: 1, start_ticks: 12345 })
         );
         assert_eq!(parse_stat("42 (a"), None);
         assert_eq!(parse_stat(""), None);
@@ -240,7 +257,7 @@ mod tests {
             "42 (a) b (c)) S 7 42 41 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987 1000 20 18446744073709551615";
         assert_eq!(
             parse_stat(text),
-            Some(Stat { pid: 42, state: 'S', parent: 7, session: 41, start_ticks: 987 })
+            Some(Stat { pid: 42, state: 'S', parent: 7, group: 42, session: 41, start_ticks: 987 })
         );
     }
 

@@ -1,6 +1,10 @@
 //! Variables over the file.
 
-use super::super::keys::{Form, KEYS, Preset, Section};
+use std::time::Duration;
+
+use super::super::form::Form;
+use super::super::keys::{KEYS, Key, Preset, RIVALS, Section};
+use super::keys::{OTHER, base, least};
 use super::*;
 
 fn with(text: &str, pairs: &[(&str, &str)]) -> Config {
@@ -16,36 +20,48 @@ fn against(text: &str, pairs: &[(&str, &str)]) -> Mistake {
 }
 
 /// The variable of a key.
-fn variable(section: Section, name: &str) -> String {
-    let name = name.to_uppercase();
-    match section {
-        Section::Supervisor => format!("POLAR_SUPERVISOR_{name}"),
-        Section::Program => format!("POLAR_ENGINE_{name}"),
-        Section::Restart => format!("POLAR_ENGINE_RESTART_{name}"),
+fn variable(key: &Key) -> String {
+    let section = key.section.title().replace("program.NAME", "engine").replace('.', "_").to_uppercase();
+    format!("POLAR_{section}_{}", key.name.to_uppercase())
+}
+
+/// A file that goes with the key as a variable.
+fn beside(key: &Key) -> String {
+    let rival = RIVALS.iter().any(|rivals| rivals.contains(&(key.section, key.name)));
+    match (key.section, key.name) {
+        (Section::Program, "kind") => String::new(),
+        _ if rival => least(key.sorts[0]) + OTHER,
+        _ => base(key) + OTHER,
     }
 }
 
 #[test]
 fn each_key_has_a_variable() {
     for key in KEYS {
-        let name = variable(key.section, key.name);
+        let name = variable(key);
         let (wrong, entry) = match key.form {
             Form::Limits => ("many", "_NOFILE"),
             Form::Variables => ("x\0", "_TZ"),
             Form::Parameters => ("x\ny", "_JIT"),
             _ => ("?\0", ""),
         };
+        let text = beside(key);
         let name = format!("{name}{entry}");
-        let mistake = against("", &[(&name, wrong)]);
+        let mistake = against(&text, &[(&name, wrong)]);
         assert_eq!(mistake.key, name);
-        assert!(mistake.what.contains("allowed: ") || mistake.what.contains("unit"), "{mistake}");
+        let said = ["allowed: ", "unit", "other programs of this file: other"];
+        assert!(said.iter().any(|said| mistake.what.contains(said)), "{mistake}");
+        // What must be given has no default, and an empty variable gives nothing.
+        if key.default(key.sorts[0]) == Preset::Required && key.name != "kind" {
+            continue;
+        }
         // An empty variable counts as unset.
-        assert_eq!(with("", &[(&name, "")]), good(""));
+        assert_eq!(with(&text, &[(&name, "")]), good(&text));
         // The default, written as a variable, changes nothing.
-        if let Preset::Is(text) = key.default {
-            let text = text.replace("<data_dir>", "/data").replace("<log_dir>", "/log");
+        if let Preset::Is(default) = key.default(key.sorts[0]) {
+            let default = default.replace("<data_dir>", "/data").replace("<log_dir>", "/log");
             if !key.form.is_table() {
-                assert_eq!(with("", &[(&name, text.trim_matches('"'))]), good(""), "{name}");
+                assert_eq!(with(&text, &[(&name, default.trim_matches('"'))]), good(&text), "{name}");
             }
         }
     }
@@ -54,14 +70,88 @@ fn each_key_has_a_variable() {
 #[test]
 fn each_misspelt_variable_is_told_its_nearest() {
     for key in KEYS.iter().filter(|key| !key.form.is_table()) {
-        let right = variable(key.section, key.name);
-        let mistake = against("", &[(&format!("{right}X"), "1")]);
+        let right = variable(key);
+        let text = match key.default(key.sorts[0]) {
+            Preset::Required if key.section == Section::Program => least(key.sorts[0]),
+            _ => beside(key),
+        };
+        let mistake = against(&text, &[(&format!("{right}X"), "1")]);
         assert_eq!(mistake.key, format!("{right}X"));
         assert_eq!(mistake.near, Some(right.clone()));
         assert!(mistake.what.contains(&format!("did you mean `{right}`?")), "{mistake}");
     }
     let mistake = against("", &[("POLAR_ENGINE_RLIMITS_NOFIL", "1")]);
     assert_eq!(mistake.near.as_deref(), Some("POLAR_ENGINE_RLIMITS_NOFILE"));
+    // The keys of other kinds are not offered.
+    let known = against("", &[("POLAR_ENGINE_X", "1")]).what;
+    assert!(
+        known.contains("DATA_DIR") && known.contains("LIVE_ENGINE") && !known.contains("READY_"),
+        "{known}"
+    );
+}
+
+#[test]
+fn nested_keys_over_the_file() {
+    let text = "[program.job]\nkind = 'oneshot'\ncommand = ['x']\n[program.pfsd]\nkind = 'command'\ncommand = ['x']\n\
+                ready = { exec = ['a', 'b'], timeout = '40s' }\noutput = { file = 'a.log', keep = 3 }\n";
+    let pfsd = |pairs: &[(&str, &str)]| {
+        let config = with(text, pairs);
+        let program = config.programs.iter().find(|program| program.name == "pfsd").expect("pfsd").clone();
+        let ready = program.kind.command().expect("a command").ready.clone().expect("ready");
+        (program, ready)
+    };
+    let (program, ready) = pfsd(&[
+        ("POLAR_PFSD_READY_TIMEOUT", "5s"),
+        ("POLAR_PFSD_LIVE_TCP", "localhost:5"),
+        ("POLAR_PFSD_OUTPUT_SIZE", "1GiB"),
+        ("POLAR_PFSD_COMMAND", "[\"a\", \"b,c\"]"),
+        ("POLAR_PFSD_AFTER", "job"),
+        ("POLAR_PFSD_STOP_SIGNAL", "INT"),
+    ]);
+    assert_eq!(
+        ready,
+        Ready { check: Check::Exec(vec!["a".into(), "b".into()]), timeout: Duration::from_secs(5) }
+    );
+    let live = program.live.expect("live");
+    assert_eq!((live.check, live.failures), (Check::Tcp("127.0.0.1:5".parse().expect("an address")), 3));
+    assert_eq!(program.needs.after, ["job"]);
+    let command = program.kind.command().expect("a command");
+    assert_eq!((command.command.as_slice(), command.stop_signal), (["a".into(), "b,c".into()].as_slice(), 2));
+    let Output::File(file) = program.output else { panic!("{:?}", program.output) };
+    assert_eq!((file.file.as_path(), file.size, file.keep), (Path::new("/log/a.log"), 1 << 30, 3));
+    // What can be given once only takes the place of the file's.
+    let (program, ready) = pfsd(&[("POLAR_PFSD_READY_NOTIFY", "3"), ("POLAR_PFSD_OUTPUT", "json")]);
+    assert_eq!(ready, Ready { check: Check::NotifyFd(3), timeout: Duration::from_secs(40) });
+    assert_eq!(program.output, Output::Json);
+    let (program, _) = pfsd(&[("POLAR_PFSD_OUTPUT_FILE", "/b")]);
+    assert!(matches!(program.output, Output::File(file) if file.file == Path::new("/b") && file.keep == 3));
+    let both = [("POLAR_PFSD_OUTPUT", "json"), ("POLAR_PFSD_OUTPUT_FILE", "x")];
+    let said = against(text, &both).to_string();
+    assert!(said.contains("POLAR_PFSD_OUTPUT_FILE: `file` is given together with `output`"), "{said}");
+    let said = against("", &[("POLAR_ENGINE_READY_TIMEOUT", "5s")]).to_string();
+    assert!(said.contains("POLAR_ENGINE_READY_TIMEOUT: `ready` is no table of kind \"postgres\""), "{said}");
+    let said = against("", &[("POLAR_ENGINE_LIVE_PERIOD", "5s")]).to_string();
+    assert!(said.contains("`live` has no check; allowed: one of `exec`, `tcp`, `engine`"), "{said}");
+    assert_eq!(
+        with("", &[("POLAR_ENGINE_LIVE_ENGINE", "true")]).programs[0]
+            .live
+            .as_ref()
+            .map(|live| live.check.clone()),
+        Some(Check::Engine)
+    );
+}
+
+#[test]
+fn health_and_metrics_by_a_variable() {
+    let config = with("", &[("POLAR_SERVE_LISTEN", "[::]:9188")]);
+    assert_eq!(config.serve, Some(Serve { listen: "[::]:9188".parse().expect("an address") }));
+    assert_eq!(config.programs.len(), 2);
+    // A program may have the one engine's variables beside it.
+    let config = with(
+        "[program.a]\nkind = 'oneshot'\ncommand = ['x']\n[program.db]",
+        &[("POLAR_DB_KIND", "postgres"), ("PGDATA", "/x")],
+    );
+    assert_eq!(config.programs[1].kind.engine().expect("an engine").data_dir, Path::new("/x"));
 }
 
 #[test]

@@ -1,47 +1,80 @@
 //! Each key of the table: a wrong type, a wrong value, a misspelt name; the example and the reference name it.
 
-use super::super::keys::{Form, KEYS, Key, Section};
+use super::super::form::Form;
+use super::super::keys::{KEYS, Key, Preset, Section, Sort};
 use super::*;
 
 /// The file that ships as an example.
 const EXAMPLE: &str = include_str!("../../../supervisor.toml");
 
+/// A program of a kind that has the key, and all else that the key needs.
+pub(super) fn base(key: &Key) -> String {
+    let kind = key.sorts[0].word();
+    let mut text = match (key.section, key.name) {
+        (Section::Supervisor | Section::Serve, _) => return format!("[{}]\n", key.section.title()),
+        (Section::Program, "kind") => return "[program.engine]\n".to_owned(),
+        _ => format!("[program.engine]\nkind = \"{kind}\"\n"),
+    };
+    if kind != "postgres" && key.name != "command" {
+        text += "command = [\"x\"]\n";
+    }
+    if let Some(below) = key.section.below() {
+        text += &format!("[program.engine.{below}]\n");
+    }
+    text += match (key.section, key.name) {
+        (Section::Ready | Section::Live, "timeout" | "period" | "failures") => "tcp = \"[::1]:1\"\n",
+        (Section::Output, "size" | "keep") => "file = \"x\"\n",
+        (Section::Program, "bound") => "requires = [\"other\"]\n",
+        _ => "",
+    };
+    text
+}
+
+/// What other programs a file with the key needs.
+pub(super) const OTHER: &str = "[program.other]\nkind = \"oneshot\"\ncommand = [\"x\"]\n";
+
 /// A file that gives one key, and the line and the dotted key that a mistake in it has.
 fn file(key: &Key, name: &str, value: &str) -> (String, usize, String) {
-    let given = format!("{name} = {value}\n");
-    match (key.section, key.name) {
-        (Section::Supervisor, _) => (format!("[supervisor]\n{given}"), 2, format!("supervisor.{name}")),
-        (Section::Program, "kind") => {
-            (format!("[program.engine]\n{given}"), 2, format!("program.engine.{name}"))
-        }
-        (Section::Program, _) => {
-            (format!("[program.engine]\nkind = \"postgres\"\n{given}"), 3, format!("program.engine.{name}"))
-        }
-        (Section::Restart, _) => (
-            format!("[program.engine]\nkind = \"postgres\"\n[program.engine.restart]\n{given}"),
-            4,
-            format!("program.engine.restart.{name}"),
-        ),
-    }
+    let base = base(key);
+    let line = base.lines().count() + 1;
+    let title = key.section.title().replace("NAME", "engine");
+    (format!("{base}{name} = {value}\n{OTHER}"), line, format!("{title}.{name}"))
+}
+
+/// The same file without the key.
+fn without(key: &Key) -> String {
+    format!("{}{OTHER}", base(key))
 }
 
 /// Values of a wrong type.
 fn wrong_types(form: Form) -> &'static [&'static str] {
     match form {
         Form::Paths => &["5", "{}", "true"],
-        Form::Groups | Form::InitdbArgs => &["5", "{}", "\"text\"", "[5]", "[[]]"],
+        Form::Groups | Form::InitdbArgs | Form::Command | Form::Programs => {
+            &["5", "{}", "\"text\"", "[5]", "[[]]"]
+        }
         Form::Integer(..) => &["\"5\"", "1.0", "true", "[]", "{}", "2000-01-01", "99999999999999999999"],
         Form::Flag => &["\"true\"", "1", "[]"],
         Form::Span(..) => &["45", "0", "-1", "1.5", "true", "[]", "10:00:00"],
         Form::Limits | Form::Variables | Form::Parameters => &["\"text\"", "5", "[]", "true"],
-        Form::Word(_) | Form::Path(_) | Form::User | Form::Umask => &["5", "1.5", "true", "[]", "{}"],
+        Form::Notify => &["1.5", "true", "[]", "{}"],
+        Form::WordOrTable(_) => &["5", "1.5", "true", "[]"],
+        Form::Word(_)
+        | Form::Path(_)
+        | Form::Folder
+        | Form::File
+        | Form::User
+        | Form::Umask
+        | Form::Size(..)
+        | Form::Address
+        | Form::Signal => &["5", "1.5", "true", "[]", "{}"],
     }
 }
 
 /// Values of the right type that are not allowed, and the entry that is at fault.
 fn wrong_values(form: Form) -> &'static [(&'static str, &'static str)] {
     match form {
-        Form::Word(_) => &[("\"sometimes\"", ""), ("\"\"", ""), ("\"a\\nb\"", "")],
+        Form::Word(_) | Form::WordOrTable(_) => &[("\"sometimes\"", ""), ("\"\"", ""), ("\"a\\nb\"", "")],
         Form::Path(_) => &[
             ("\"\"", ""),
             ("\"/\"", ""),
@@ -52,6 +85,36 @@ fn wrong_values(form: Form) -> &'static [(&'static str, &'static str)] {
             ("\"/a\\nb\"", ""),
         ],
         Form::Paths => &[("[]", ""), ("\"\"", ""), ("[\"/a\", \"b\"]", ""), ("[\"/a\", 5]", "")],
+        Form::Folder => &[("\"\"", ""), ("\"relative\"", ""), ("\"/a/../b\"", ""), ("\"/a\\nb\"", "")],
+        Form::File => &[
+            ("\"\"", ""),
+            ("\"/\"", ""),
+            ("\".\"", ""),
+            ("\"a/\"", ""),
+            ("\"../a\"", ""),
+            ("\"/a/../b\"", ""),
+            ("\"a\\nb\"", ""),
+        ],
+        Form::Size(..) => &[
+            ("\"\"", ""),
+            ("\"10\"", ""),
+            ("\"10MB\"", ""),
+            ("\"1.5MiB\"", ""),
+            ("\"4095B\"", ""),
+            ("\"1025GiB\"", ""),
+        ],
+        Form::Address => &[
+            ("\"\"", ""),
+            ("\"5432\"", ""),
+            ("\"db:5432\"", ""),
+            ("\"127.0.0.1\"", ""),
+            ("\"127.0.0.1:0\"", ""),
+            ("\"::1:5432\"", ""),
+        ],
+        Form::Signal => &[("\"\"", ""), ("\"SIGSTOP\"", ""), ("\"SIGTREM\"", ""), ("\"15\"", "")],
+        Form::Notify => &[("\"\"", ""), ("\"3\"", ""), ("2", ""), ("1024", ""), ("-1", "")],
+        Form::Command => &[("[]", ""), ("[\"\"]", ""), ("[\"a\", \"b\\u0000\"]", "")],
+        Form::Programs => &[("[\"\"]", ""), ("[\"Other\"]", ""), ("[\"nobody\"]", ""), ("[\"engine\"]", "")],
         Form::User => &[("\"root\"", ""), ("\"0\"", ""), ("\"00\"", ""), ("\"\"", ""), ("\"a b\"", "")],
         Form::Groups => &[("[\"\"]", ""), ("[\"a:b\"]", "")],
         Form::Umask => &[("\"\"", ""), ("\"77\"", ""), ("\"0o77\"", ""), ("\"0100\"", ""), ("\"0088\"", "")],
@@ -161,12 +224,66 @@ fn a_misspelt_name_of_each_key() {
 
 #[test]
 fn each_default_is_what_leaving_the_key_out_means() {
-    let base = good("");
     for key in KEYS {
-        let super::super::keys::Preset::Is(default) = key.default else { continue };
+        let Preset::Is(default) = key.default(key.sorts[0]) else { continue };
         let default = default.replace("<data_dir>", "/data").replace("<log_dir>", "/log");
         let (text, ..) = file(key, key.name, &default);
-        assert_eq!(good(&text), base, "{text}");
+        // A `live` that is false alone is none.
+        let base =
+            if (key.section, key.name) == (Section::Live, "engine") { text.clone() } else { without(key) };
+        assert_eq!(good(&text), good(&base), "{text}");
+    }
+}
+
+/// A program of that kind with only what it must have.
+pub(super) fn least(sort: Sort) -> String {
+    let command = if sort == Sort::Postgres { "" } else { "command = ['x']\n" };
+    format!("[program.engine]\nkind = '{}'\n{command}", sort.word())
+}
+
+#[test]
+fn a_key_of_another_kind_is_told_its_kinds() {
+    for sort in Sort::ALL {
+        for key in KEYS.iter().filter(|key| !key.sorts.contains(&sort)) {
+            let value = match (key.name, key.form) {
+                (_, Form::Word(words)) => format!("'{}'", words[0]),
+                (_, Form::Path(_) | Form::Folder | Form::File | Form::Paths) => "'/x'".to_owned(),
+                (_, Form::Flag) => "true".to_owned(),
+                (_, Form::Integer(..)) => "5".to_owned(),
+                (_, Form::Span(..)) => "'5s'".to_owned(),
+                (_, Form::Size(..)) => "'5MiB'".to_owned(),
+                (_, Form::Address) => "'[::1]:5'".to_owned(),
+                (_, Form::Signal) => "'INT'".to_owned(),
+                (_, Form::Notify) => "'sd'".to_owned(),
+                (_, Form::Parameters) => "{ jit = 'on' }".to_owned(),
+                _ => "['--x']".to_owned(),
+            };
+            let below = key.section.below().map(|below| format!("{below}.")).unwrap_or_default();
+            let text = format!("{}{below}{} = {value}\n", least(sort), key.name);
+            let said = mistake(&text);
+            let word = sort.word();
+            let wanted = match key.section {
+                Section::Program => format!(
+                    "`{}` is no key of kind \"{word}\"; kinds that have it: {}",
+                    key.name,
+                    super::super::keys::listed(key.sorts)
+                ),
+                Section::Live if sort == Sort::Command => {
+                    "kinds that have it: \"postgres\"; leave it out".to_owned()
+                }
+                Section::Output => {
+                    "`output` of kind \"postgres\" is no file: an engine's log collector".to_owned()
+                }
+                Section::Ready => {
+                    format!("`ready` is no table of kind \"{word}\"; kinds that have it: \"command\"; leave")
+                }
+                _ => format!(
+                    "`live` is no table of kind \"{word}\"; kinds that have it: \"postgres\", \"command\"; "
+                ),
+            };
+            assert!(said.contains(&wanted), "{text}\n{said}\n{wanted}");
+            assert!(said.starts_with(&format!("s.toml:{}: program.engine.", text.lines().count())), "{said}");
+        }
     }
 }
 
@@ -175,46 +292,66 @@ fn the_example_means_the_defaults() {
     assert_eq!(good(EXAMPLE), good(""));
 }
 
-/// The example with its commented-out keys taken in.
+/// The example with its commented-out keys and programs taken in.
 fn whole_example() -> String {
-    let key = |line: &str| line.starts_with('#') && line[1..].starts_with(|c: char| c.is_ascii_lowercase());
+    let key = |line: &str| {
+        line.starts_with('#') && line[1..].starts_with(|c: char| c.is_ascii_lowercase() || c == '[')
+    };
     EXAMPLE.lines().map(|line| format!("{}\n", if key(line) { &line[1..] } else { line })).collect()
 }
 
 #[test]
 fn the_examples_comments_are_good_too() {
     let config = good(&whole_example());
-    assert_eq!(engine(&config).parameters.len(), 3);
+    let names: Vec<&str> = config.programs.iter().map(|program| program.name.as_str()).collect();
+    assert_eq!(names, ["engine", "exporter", "extensions", "pfsd", "pgbouncer", "serve"]);
+    assert_eq!(config.programs[0].kind.engine().expect("an engine").parameters.len(), 3);
     assert_eq!(config.programs[0].process.umask, Some(0o077));
+    assert_eq!(good(&to_toml(&config)), config);
 }
 
 #[test]
 fn the_example_and_the_reference_have_every_key() {
     let tree: toml::Table = whole_example().parse().expect("TOML");
+    let programs = tree["program"].as_table().expect("a table");
     let reference = reference();
     for key in KEYS {
-        let table = match key.section {
-            Section::Supervisor => &tree["supervisor"],
-            Section::Program => &tree["program"]["engine"],
-            Section::Restart => &tree["program"]["engine"]["restart"],
+        let given = match (key.section, key.section.below()) {
+            (_, Some(below)) => programs
+                .values()
+                .any(|program| program.get(below).is_some_and(|below| below.get(key.name).is_some())),
+            (Section::Program, _) => programs.values().any(|program| program.get(key.name).is_some()),
+            (section, _) => tree[section.title()].get(key.name).is_some(),
         };
-        assert!(table.get(key.name).is_some(), "{}", key.name);
-        assert!(reference.contains(&format!("\n| `{}` | ", key.name)), "{}", key.name);
+        assert!(given, "{}", key.name);
+        let (_, section) = reference
+            .split_once(&format!("### `[{}]`\n", key.section.title()))
+            .unwrap_or_else(|| panic!("{:?}", key.section));
+        let section = section.split("\n### ").next().expect("a section");
+        assert!(section.contains(&format!("\n| `{}` | ", key.name)), "{}", key.name);
         assert!(key.doc.ends_with('.'), "{}", key.doc);
     }
     let rows = reference.lines().filter(|line| line.starts_with("| `"));
     assert_eq!(rows.clone().count(), KEYS.len());
-    for row in rows {
-        assert_eq!(row.replace("\\|", "").matches('|').count(), 5, "{row}");
+    let mut columns = 0;
+    for row in reference.lines() {
+        let bars = row.replace("\\|", "").matches('|').count();
+        if row.starts_with("| key |") {
+            columns = bars;
+        }
+        assert!(!row.starts_with("| `") || bars == columns, "{row}");
     }
 }
 
 #[test]
 fn every_word_has_its_meaning() {
     for key in KEYS {
-        if let Form::Word(words) = key.form {
+        if let Form::Word(words) | Form::WordOrTable(words) = key.form {
             for word in words {
-                let (text, ..) = file(key, key.name, &format!("\"{word}\""));
+                let (mut text, ..) = file(key, key.name, &format!("\"{word}\""));
+                if key.name == "kind" && *word != "postgres" {
+                    text = text.replacen("\n[", "\ncommand = ['x']\n[", 1);
+                }
                 let line = format!("\n{} = \"{word}\"\n", key.name);
                 assert!(to_toml(&good(&text)).contains(&line), "{line}");
             }

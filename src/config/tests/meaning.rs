@@ -12,8 +12,15 @@ log_dir = "/logs/"
 log_level = "trace"
 log_format = "json"
 stop_timeout = "2m"
+[serve]
+listen = "localhost:9188"
 [program.db]
 kind = "postgres"
+before = ["pool"]
+after = ["job"]
+output = "json"
+live = { engine = true, period = "1s", timeout = "200ms", failures = 1 }
+follow_engine_log = false
 bin_dir = "/opt/pg/bin"
 data_dir = "//var//lib/./db/"
 user = "pg"
@@ -58,7 +65,45 @@ clean_exit_delay = "0s"
 reset_after = "5m"
 give_up_after = 0
 on_give_up = "stay"
+[program.job]
+kind = "oneshot"
+command = ["/bin/job", "", "a b"]
+restart.policy = "always"
+output = { file = "job//x.log", size = "64KiB", keep = 0 }
+stop_signal = "KILL"
+kill_reach = "main"
+user = "root"
+critical = true
+[program.pool]
+kind = "command"
+command = ["pool"]
+working_dir = "/srv/"
+requires = ["db", "job"]
+bound = true
+ready = { exec = ["true"], timeout = "1m" }
+live = { exec = ["true", "é\"\n"] }
+stop_signal = "SIGUSR1"
+kill_reach = "group"
+output = "inherit"
+[program.pool-a]
+kind = "command"
+command = ["pool"]
+ready.tcp = "[::1]:5432"
+live.tcp = "0.0.0.0:1"
+output.file = "/var/log/a"
+[program.pool-b]
+kind = "command"
+command = ["pool"]
+ready.notify = "sd"
+[program.pool-c]
+kind = "command"
+command = ["pool"]
+ready.notify = 3
 "#;
+
+/// A program of each kind with nothing given that has a default.
+const LEAST: &str = "[program.db]\nkind = 'postgres'\n[program.job]\nkind = 'oneshot'\ncommand = ['x']\n\
+                     [program.pool]\nkind = 'command'\ncommand = ['x']\n";
 
 fn again(config: &Config) -> Config {
     good(&to_toml(config))
@@ -84,21 +129,40 @@ fn the_defaults() {
     assert_eq!(engine.log_keep, Duration::from_secs(7 * 86_400));
 }
 
+/// Each line with the beginning of its section's name, which is the same for programs of one kind in these files.
+fn lines(text: &str) -> Vec<(String, String)> {
+    let mut section = String::new();
+    text.lines()
+        .map(|line| {
+            if line.starts_with('[') {
+                section = line.split(['-', ']']).next().unwrap_or_default().to_owned();
+            }
+            (section.clone(), line.to_owned())
+        })
+        .collect()
+}
+
 #[test]
 fn every_key_off_its_default_comes_back() {
     let config = good(FULL);
     let text = to_toml(&config);
     assert_eq!(good(&text), config, "{text}");
+    let defaults = lines(&to_toml(&good(LEAST)));
+    let given = lines(&text);
     for key in super::super::keys::KEYS {
-        let (line, table) = (format!("\n{} = ", key.name), format!(".{}]\n", key.name));
-        assert!(text.contains(&line) || text.contains(&table), "{}\n{text}", key.name);
-        let base = to_toml(&good(""));
-        let line = |text: &str| {
-            text.lines().filter(|at| at.starts_with(&line[1..])).map(str::to_owned).collect::<Vec<_>>()
-        };
-        assert!(key.name == "kind" || key.name == "parameters" || line(&text) != line(&base), "{}", key.name);
+        let (line, table) = (format!("{} = ", key.name), format!(".{}]", key.name));
+        let mut own = given.iter().filter(|(_, at)| at.starts_with(&line) || at.ends_with(&table));
+        // The `before` of one is the `after` of the other.
+        let off = key.name == "before" || own.any(|at| key.name == "kind" || !defaults.contains(at));
+        assert!(off, "{}\n{text}", key.name);
     }
-    let db = engine(&config);
+    let db = config.programs[0].kind.engine().expect("an engine");
+    let pool = config.programs.iter().find(|program| program.name == "pool").expect("pool");
+    assert_eq!(
+        (pool.needs.after.len(), pool.needs.requires.len()),
+        (0, 2),
+        "what is required is waited for anyway"
+    );
     assert_eq!(db.data_dir, Path::new("/var/lib/db"));
     assert_eq!(db.data_dir.to_string_lossy(), "/var/lib/db", "extra slashes are dropped");
     let parameter = |name: &str| db.parameters[name].as_str();
@@ -141,10 +205,9 @@ fn all_mistakes_of_a_file_are_said() {
     let begins = [
         "s.toml:2: supervisor.log_levl: unknown key; did you mean `log_level`? allowed keys here: run_dir, log_dir, ",
         "s.toml:3: supervisor.stop_timeout: `stop_timeout` is 50, which has no unit; give a unit: \"50s\"",
-        "s.toml:4: serve: unknown section; allowed here: [supervisor], [program.NAME]",
-        "s.toml:6: program.engine.kind: `kind` is missing; allowed: \"postgres\"",
+        "s.toml:5: serve.listen: `listen` is 1; allowed: an address and a port like \"127.0.0.1:5432\"",
+        "s.toml:6: program.engine.kind: `kind` is missing; allowed: \"postgres\", \"command\", \"oneshot\"",
         "s.toml:7: program.engine.port: `port` is 0; allowed: an integer, 1 to 65535",
-        "s.toml:8: program.engine.user: `user` is \"root\"; allowed: the name of a user other than \"root\", for an engine never",
         "s.toml:10: program.engine.restart.polcy: unknown key; did you mean `policy`? allowed keys here: policy, ",
         "s.toml:11: program.engine.restart.policy: `policy` is \"sometimes\"; allowed: \"always\", \"on-failure\", \"never\"",
     ];
@@ -171,7 +234,21 @@ fn single_mistakes_and_what_is_said() {
             "[[program.engine]]".to_owned(),
             "`engine` is a list; allowed: a table, written as [program.engine]",
         ),
-        ("[program.engine]\nkind = 'command'".to_owned(), "`kind` is \"command\"; allowed: \"postgres\""),
+        (
+            "[program.engine]\nkind = 'comand'".to_owned(),
+            "`kind` is \"comand\"; allowed: \"postgres\", \"command\", \"oneshot\"; did you mean `command`?",
+        ),
+        (
+            "[srve]".to_owned(),
+            "s.toml:1: srve: unknown section; did you mean `serve`? allowed here: [supervisor], [serve]",
+        ),
+        ("serve = 'x'".to_owned(), "`serve` is \"x\"; allowed: a table, written as [serve]"),
+        ("[serve]\nlisen = 'x'".to_owned(), "s.toml:2: serve.lisen: unknown key; did you mean `listen`?"),
+        (db("serve", ""), "\"serve\" is taken by a section"),
+        (
+            format!("{program}user = 'root'"),
+            "s.toml:3: program.engine.user: `user` is \"root\"; allowed: the name of a user; for kind \"postgres\" other than \"root\", for an engine never runs as root",
+        ),
         (
             "[program.engine]".to_owned(),
             "s.toml:1: program.engine.kind: `kind` is missing; allowed: \"postgres\"",

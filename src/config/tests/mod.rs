@@ -1,9 +1,11 @@
 //! Tests of the whole way from text and environment to what it means.
 
+mod contract;
 mod environment;
 mod keys;
 mod meaning;
 mod never_panics;
+mod programs;
 
 use super::*;
 

@@ -14,8 +14,10 @@ pub struct Evidence {
 }
 
 /// What an end means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
+    /// It was asked to end.
+    Asked,
     /// Status 0.
     Clean,
     /// Its status could not be learnt (an adopted process).
@@ -40,13 +42,47 @@ pub enum Class {
     PortTaken,
     /// A lock file or a block of shared memory of another server stood in its way.
     AnotherServer,
+    /// Its executable could not be executed: it does not exist (then the end is [`End::Code`] 127), or is no program
+    /// that may be executed (126). Whoever starts the process knows that and says so in [`super::Event::Ended`].
+    CannotRun,
+    /// It was not ready in time, and so was ended.
+    NotReady,
+    /// It failed its checks while it ran, and so was ended.
+    Unwell,
     /// Any other status.
     Failure,
+}
+
+impl Class {
+    /// The class for programs: a word in snake case.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Asked => "asked",
+            Class::Clean => "clean",
+            Class::Unknown => "unknown",
+            Class::OutOfMemory => "out_of_memory",
+            Class::Killed => "killed",
+            Class::Crashed => "crashed",
+            Class::DiskFull => "disk_full",
+            Class::ReadOnly => "read_only",
+            Class::BrokenStorage => "broken_storage",
+            Class::NoRoom => "no_room",
+            Class::BadConfiguration => "bad_configuration",
+            Class::PortTaken => "port_taken",
+            Class::AnotherServer => "another_server",
+            Class::CannotRun => "cannot_run",
+            Class::NotReady => "not_ready",
+            Class::Unwell => "unwell",
+            Class::Failure => "failure",
+        }
+    }
 }
 
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Class::Asked => "ended as it was asked to",
             Class::Clean => "ended by itself",
             Class::Unknown => "ended, its status is unknown",
             Class::OutOfMemory => "was killed by the kernel because the memory limit was reached",
@@ -59,6 +95,9 @@ impl fmt::Display for Class {
             Class::BadConfiguration => "does not accept its configuration",
             Class::PortTaken => "found its port taken",
             Class::AnotherServer => "found another server in its way",
+            Class::CannotRun => "could not be executed",
+            Class::NotReady => "was not ready in time",
+            Class::Unwell => "failed its checks",
             Class::Failure => "failed",
         })
     }

@@ -40,8 +40,13 @@
 
 mod backoff;
 mod classify;
+
+mod ends;
+mod event;
+mod explain;
 mod ladder;
 mod model;
+mod needs;
 mod note;
 mod report;
 mod search;
@@ -49,15 +54,18 @@ mod settle;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod wishes;
 
 pub use backoff::backoff;
 pub use classify::{Class, Evidence, classify};
+pub use event::{Action, End, Event, Level, Prepared, Wish};
+pub use explain::{Condition, Effect, explain};
 pub use ladder::{Ladder, Rung, rung, rung_at};
 pub use model::{
-    Action, Doubt, End, Event, ExitStatus, Fit, GaveUp, Id, Level, Lock, Phase, PidFile, Prepared, Program,
-    Run, Shutdown, State, Time, What, Wish,
+    Doubt, ExitStatus, Fit, GaveUp, Id, LastExit, Lock, Phase, PidFile, Program, Run, Shutdown, State, Time,
+    What, Why,
 };
-pub use report::{Report, report};
+pub use report::{Glance, Report, glance, report};
 pub use settle::deadline;
 pub use spec::{Kind, OnGiveUp, Policy, Restart, Spec};
 

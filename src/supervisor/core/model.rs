@@ -1,10 +1,12 @@
-//! The words of the core: what a program is, what can happen, what can be done.
+//! The words of the core: what a program is, and what is known of it.
 
-use std::fmt;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::classify::Class;
+use super::event::End;
 use super::ladder::Rung;
+use super::needs::{self, Links};
 use super::spec::Spec;
 
 /// Time since PID 1 started.
@@ -32,20 +34,30 @@ pub struct State {
     /// The latest time seen.
     pub now: Time,
     pub(super) last_run: u64,
+    pub(super) links: Links,
 }
 
 impl State {
     /// Nothing runs yet; the lock files have not been looked at.
     #[must_use]
     pub fn new(specs: Vec<Spec>, stop_timeout: Duration) -> Self {
-        State {
-            programs: specs.into_iter().map(Program::new).collect(),
+        let mut state = State {
+            programs: specs.into_iter().map(|spec| Program::new(spec, Time::ZERO)).collect(),
             stop_timeout,
             shutdown: None,
             finished: false,
             now: Time::ZERO,
             last_run: 0,
-        }
+            links: Links::default(),
+        };
+        needs::link(&mut state);
+        state
+    }
+
+    /// The id that the next [`super::Event::Add`] gives.
+    #[must_use]
+    pub fn next_id(&self) -> Id {
+        Id(self.programs.len())
     }
 
     /// The program with this id.
@@ -133,7 +145,27 @@ pub struct Program {
     /// How often its main process was started.
     pub starts: u64,
     /// How its last main process ended.
-    pub last_end: Option<End>,
+    pub last_exit: Option<LastExit>,
+    /// Ends of its main process that nobody asked for, by what they mean.
+    pub ends: BTreeMap<Class, u64>,
+    /// How long its last start took until it was ready.
+    pub start_took: Option<Duration>,
+    /// How long its last stop took.
+    pub stop_took: Option<Duration>,
+    /// Whether the engine that runs is a standby; `None`: not known.
+    pub standby: Option<bool>,
+    /// A one-shot has ended as it is to.
+    pub completed: bool,
+    /// What runs is to be stopped, and started again.
+    pub bounce: bool,
+    /// What has failed of it although it lives.
+    pub fault: Option<Class>,
+    /// The rung that its next stop begins with, where an operator has named one.
+    pub rung: Option<Rung>,
+    /// It has left the configuration: nothing starts, and once nothing of it runs it is not spoken of.
+    pub removed: bool,
+    /// One of the same name that has left the configuration and may still run: this one starts after it.
+    pub heir_of: Option<Id>,
     /// What the next `prepare` child has to tell of that end.
     pub doubt: Option<Doubt>,
     /// What is known of a pid file that is not ours.
@@ -141,12 +173,13 @@ pub struct Program {
 }
 
 impl Program {
-    fn new(spec: Spec) -> Self {
+    pub(super) fn new(spec: Spec, now: Time) -> Self {
         Program {
+            // Where there is no lock file nobody looks at one.
+            lock: if spec.lock_file.is_some() { Lock::Unknown } else { Lock::Absent },
             spec,
             phase: Phase::Down,
-            since: Time::ZERO,
-            lock: Lock::Unknown,
+            since: now,
             operator_up: true,
             failures: 0,
             not_before: Time::ZERO,
@@ -156,7 +189,17 @@ impl Program {
             done: false,
             initializing: false,
             starts: 0,
-            last_end: None,
+            last_exit: None,
+            ends: BTreeMap::new(),
+            start_took: None,
+            stop_took: None,
+            standby: None,
+            completed: false,
+            bounce: false,
+            fault: None,
+            rung: None,
+            removed: false,
+            heir_of: None,
             doubt: None,
             pid_file: PidFile::Absent,
         }
@@ -166,6 +209,10 @@ impl Program {
         self.phase = phase;
         self.since = now;
         self.initializing = false;
+        if !matches!(self.phase, Phase::Up { .. }) {
+            // What was to happen to the process before this has happened, or has lost its object.
+            (self.bounce, self.fault, self.rung) = (false, None, None);
+        }
     }
 
     /// A long time ready clears the failures.
@@ -189,6 +236,17 @@ impl Program {
             | Phase::Draining { run, .. } => Some(run),
         }
     }
+}
+
+/// How a main process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastExit {
+    /// Its status.
+    pub end: End,
+    /// What that means; [`Class::Asked`] where it was asked to end.
+    pub class: Class,
+    /// When.
+    pub at: Time,
 }
 
 /// Where a program is; the module's text draws it.
@@ -230,6 +288,10 @@ pub enum Phase {
         run: Run,
         /// What it is.
         what: What,
+        /// Why.
+        why: Why,
+        /// The rung that it began with.
+        first: Rung,
         /// Since when.
         asked: Time,
         /// The rung that it stands on at the least.
@@ -254,6 +316,15 @@ pub enum Phase {
     },
     /// It gave up, or has finished.
     Failed,
+}
+
+/// Why a process is asked to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// Somebody or something wants it down, or started afresh.
+    Asked,
+    /// It has failed, of this class, although it lives: its end counts as a failure.
+    Failed(Class),
 }
 
 /// What a `prepare` child has cleared the way for.
@@ -297,147 +368,4 @@ pub enum What {
     Search,
     /// Its main process.
     Main,
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// With an exit code.
-    Code(i32),
-    /// By a signal.
-    Signal(i32),
-    /// It was not our child.
-    Unknown,
-}
-
-impl End {
-    /// The exit status that PID 1 ends with when this made a critical program give up: never 0.
-    #[must_use]
-    pub fn exit_status(self) -> ExitStatus {
-        match self {
-            End::Code(0) | End::Unknown => 1,
-            End::Code(code) => u8::try_from(code).unwrap_or(1),
-            End::Signal(signal) => u8::try_from(signal).ok().and_then(|s| s.checked_add(128)).unwrap_or(255),
-        }
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            End::Code(code) => write!(f, "exit status {code}"),
-            End::Signal(signal) => write!(f, "signal {signal}"),
-            End::Unknown => f.write_str("status unknown"),
-        }
-    }
-}
-
-/// What the `prepare` child found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Prepared {
-    /// The program may start; `unclean`: its data say that the last end was not orderly.
-    Go {
-        /// See above.
-        unclean: bool,
-    },
-    /// Somebody else's process serves; adopt it.
-    Foreign,
-    /// The answer to [`Action::Search`]: no process of somebody else's.
-    Nobody,
-    /// It saw the lock file.
-    Locked,
-    /// Not yet, for a reason that time mends.
-    Wait(String),
-    /// Never: PID 1's exit status for it, and why.
-    GiveUp(ExitStatus, String),
-    /// The child itself failed.
-    Broke(String),
-}
-
-/// What an operator wants of a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
-    /// To run.
-    Up,
-    /// To be stopped, and stay down until the next word; by this rung at first, where one is named.
-    Down(Option<Rung>),
-    /// To be stopped if it runs, and started.
-    Restart(Option<Rung>),
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// Nothing; time has passed.
-    Tick,
-    /// SIGTERM or SIGINT: end in order; once more: hurry.
-    Stop,
-    /// SIGQUIT: end at once.
-    Quit,
-    /// The lock file was looked at.
-    Lock(Id, Lock),
-    /// A pid file that names a process which is not ours has come or changed (`true`), or is gone.
-    PidFile(Id, bool),
-    /// An operator's word.
-    Operator(Id, Wish),
-    /// The configuration of a program has changed; `true`: what runs has to be started again for it.
-    Respec(Id, Spec, bool),
-    /// A program has come into the configuration; its [`Id`] is the next one.
-    Add(Spec),
-    /// A program has left the configuration: it is stopped, and its [`Id`] never used again.
-    Remove(Id),
-    /// The engine that runs is a standby (`true`), or takes writes.
-    Standby(Id, Run, bool),
-    /// The main process has failed its `live` checks, and why.
-    Unwell(Id, Run, String),
-    /// The `prepare` child has begun a first boot.
-    Initializing(Id, Run),
-    /// The `prepare` child has ended.
-    Prepared(Id, Run, Prepared),
-    /// A process could not be made (EAGAIN, ENOMEM, a missing executable), and why.
-    SpawnFailed(Id, Run, String),
-    /// The main process is ready.
-    Ready(Id, Run),
-    /// The main process has ended, or a `prepare` child without a verdict.
-    Ended(Id, Run, End, Class),
-    /// So many processes of a run are left after its main process has ended.
-    Remains(Id, Run, usize),
-}
-
-/// What is to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Start the `prepare` child.
-    Prepare(Id, Run),
-    /// Start a child that looks for somebody else's process and does nothing else: [`Event::Prepared`].
-    Search(Id, Run),
-    /// Start the main process.
-    Start(Id, Run),
-    /// Take over somebody else's process.
-    Adopt(Id, Run),
-    /// Send the signal of this rung to a process (of [`Rung::Kill`]: to its tree).
-    Signal(Id, Run, What, Rung),
-    /// Count what is left of a run: [`Event::Remains`].
-    Look(Id, Run),
-    /// End what is left of a run.
-    Sweep(Id, Run, Rung),
-    /// Log what keeps it from ending.
-    Blockers(Id, Run),
-    /// Do its upkeep.
-    Upkeep(Id),
-    /// Tell people.
-    Say(Level, Option<Id>, String),
-    /// End PID 1.
-    Finish(ExitStatus),
-}
-
-/// How much people should care.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// Act on it.
-    Error,
-    /// Look at it.
-    Warn,
-    /// It happened.
-    Info,
 }

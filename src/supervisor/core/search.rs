@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use super::model::{Action, Fit, Id, Level, Lock, Phase, PidFile, Prepared, Program, State, Time};
-use super::note::forget_failures;
+use super::event::{Action, Level, Prepared};
+use super::model::{Fit, Id, Lock, Phase, PidFile, Program, State, Time, Why};
 use super::settle::{begin_stop, may_run};
+use super::wishes::forget_failures;
 
 /// How soon a child that could not look is followed by another one: nothing waits for it, and a machine that has no room
 /// for a process must not be asked all the time.
@@ -39,7 +40,9 @@ pub(super) fn looks(program: &mut Program) {
 /// Where our own has ended by itself, somebody may be about to start the next one: under the lock that is given the time
 /// that a `pg_ctl restart` takes, and a shutdown, which cannot wait for the pid file, looks at once.
 pub(super) fn due(state: &State, program: &Program) -> Option<Time> {
-    if !program.spec.prepares {
+    // What its predecessor runs is nobody else's.
+    let predecessor = program.heir_of.and_then(|id| state.program(id));
+    if !program.spec.prepares || program.removed || predecessor.is_some_and(|old| old.run().is_some()) {
         return None;
     }
     let suspect = program.suspect && !may_run(state, program);
@@ -71,7 +74,7 @@ pub(super) fn patience_ends(state: &State, began: Time) -> Option<Time> {
     Some(began.max(shutdown.since).saturating_add(PATIENCE))
 }
 
-/// Ends the child where a shutdown has waited long enough.
+/// Ends the child where a shutdown has waited long enough, or where nobody wants to know.
 pub(super) fn hurry(
     state: &mut State,
     id: Id,
@@ -80,7 +83,8 @@ pub(super) fn hurry(
     actions: &mut Vec<Action>,
 ) -> bool {
     let late = patience_ends(state, began).is_some_and(|at| at <= state.now) || overdue;
-    late && begin_stop(state, id, actions)
+    let idle = state.program(id).is_some_and(|program| program.removed);
+    (late || idle) && begin_stop(state, id, Why::Asked, actions)
 }
 
 /// Back to where it was.

@@ -1,11 +1,14 @@
 //! *Settle*: compares what is wanted with what is, walks the programs up in the order of their needs and down in
 //! reverse, and is the only place that starts and stops.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::classify::Class;
+use super::event::{Action, Level};
 use super::ladder::{Ladder, Rung, rung, rung_at};
-use super::model::{Action, Fit, GaveUp, Id, Level, Lock, Phase, Program, Shutdown, State, Time, What};
-use super::search;
+use super::model::{Fit, GaveUp, Id, Lock, Phase, Program, Shutdown, State, Time, What, Why};
+use super::{needs, search};
 
 /// How long a `prepare` child may take to end what it has under way (initdb, a script) and to clean up after itself.
 const PREPARE_LADDER: Ladder = Ladder { first: Rung::Fast, immediate: false, budget: Duration::from_secs(2) };
@@ -34,23 +37,29 @@ pub(super) fn stop_ladder(program: &Program) -> Ladder {
         Phase::Preparing { .. }
         | Phase::Searching { .. }
         | Phase::Stopping { what: What::Prepare | What::Search, .. } => PREPARE_LADDER,
+        Phase::Stopping { first, .. } => Ladder { first, ..program.spec.ladder.clone() },
         _ => program.spec.ladder.clone(),
     }
 }
 
 pub(super) fn settle(state: &mut State, actions: &mut Vec<Action>) {
-    // One program's move may allow the next one's; each pass moves at least one on, and moves never go in a circle
-    // without an event from outside. A program moves twice at the most (adopted, and stopped at once), which bounds the
-    // passes.
-    for _ in 0..=state.programs.len().saturating_mul(2) {
-        let mut moved = false;
-        for place in 0..state.programs.len() {
-            moved |= settle_program(state, Id(place), actions);
+    let overdue = overdue(state);
+    let mut work = needs::take_work(state, overdue);
+    let mut seen = work.clone();
+    needs::refresh(state, &seen, &mut work);
+    // One program's move may allow the next one's. Moves never go in a circle without an event from outside: a program
+    // moves a few times at the most (adopted, and stopped at once), which bounds them; the bound is for what nobody
+    // has thought of.
+    for _ in 0..state.programs.len().saturating_mul(16).saturating_add(16) {
+        let Some(place) = work.pop_first() else { break };
+        seen.insert(place);
+        if settle_program(state, Id(place), actions) {
+            work.insert(place);
         }
-        if !moved {
-            break;
-        }
+        needs::refresh(state, &BTreeSet::from([place]), &mut work);
     }
+    needs::give_back(state, work);
+    needs::note_deadlines(state, &seen);
     heed_last_words(state, actions);
     finish(state, actions);
 }
@@ -69,42 +78,17 @@ fn heed_last_words(state: &mut State, actions: &[Action]) {
 
 /// Whether the program's own facts let it run.
 pub(super) fn may_run(state: &State, program: &Program) -> bool {
-    state.shutdown.is_none() && program.operator_up && !program.done && program.lock != Lock::Present
+    state.shutdown.is_none()
+        && program.operator_up
+        && !program.done
+        && !program.completed
+        && !program.removed
+        && program.lock != Lock::Present
 }
 
 /// Whether it may be started.
-fn may_start(state: &State, program: &Program) -> bool {
-    may_run(state, program)
-        && program.lock == Lock::Absent
-        && program.spec.after.iter().all(|&id| state.program(id).is_some_and(|needed| serves(state, needed)))
-}
-
-/// Whether it is up and stays so: one that this very step will stop counts as gone.
-fn serves(state: &State, program: &Program) -> bool {
-    matches!(program.phase, Phase::Up { .. }) && may_run(state, program)
-}
-
-/// Whether it may be stopped: at a shutdown only after all that started after it.
-fn may_stop(state: &State, id: Id) -> bool {
-    state.shutdown.is_none() || overdue(state) || nobody_needs(state, id)
-}
-
-/// Whether nothing runs that needs it, be it by way of a program that is down.
-fn nobody_needs(state: &State, id: Id) -> bool {
-    let mut needing = vec![id];
-    let mut next = 0;
-    while let Some(&needed) = needing.get(next) {
-        next += 1;
-        for (place, later) in state.programs.iter().enumerate() {
-            if later.spec.after.contains(&needed) && !needing.contains(&Id(place)) {
-                if later.run().is_some() || search::due(state, later).is_some_and(|at| at <= state.now) {
-                    return false;
-                }
-                needing.push(Id(place));
-            }
-        }
-    }
-    true
+pub(super) fn may_start(state: &State, program: &Program, id: Id) -> bool {
+    may_run(state, program) && program.lock == Lock::Absent && state.links.unmet(id).next().is_none()
 }
 
 /// When the shutdown's patience ends and everything that is left is killed.
@@ -117,22 +101,42 @@ fn overdue(state: &State) -> bool {
     state.shutdown.as_ref().is_some_and(|shutdown| state.now >= kill_all_at(state, shutdown))
 }
 
+/// When it has failed by not getting ready.
+pub(super) fn ready_by(program: &Program) -> Option<Time> {
+    let waits = matches!(program.phase, Phase::Starting { .. });
+    program.spec.ready_within.filter(|_| waits).map(|within| program.since.saturating_add(within))
+}
+
+/// What has failed of it although it lives.
+fn fault(program: &Program, now: Time) -> Option<Class> {
+    let late = ready_by(program).is_some_and(|at| at <= now);
+    program.fault.or(late.then_some(Class::NotReady))
+}
+
 /// Moves one program on; whether it changed its phase.
 fn settle_program(state: &mut State, id: Id, actions: &mut Vec<Action>) -> bool {
     let Some(program) = state.program(id) else { return false };
-    let (wanted, startable, stoppable) =
-        (may_run(state, program), may_start(state, program), may_stop(state, id));
+    let wanted = state.links.wanted(id);
+    // Down in reverse: at a shutdown, and where several are stopped together.
+    let stoppable = overdue(state) || !state.links.held(id);
     match program.phase {
-        Phase::Down => settle_down(state, id, startable, actions) || search::begin(state, id, actions),
+        Phase::Down => {
+            let startable = may_start(state, program, id);
+            settle_down(state, id, startable, actions) || search::begin(state, id, actions)
+        }
         Phase::Failed => search::begin(state, id, actions),
         Phase::Searching { began, .. } => search::hurry(state, id, began, overdue(state), actions),
-        Phase::Preparing { .. } | Phase::Starting { .. } | Phase::Up { .. } if !wanted && stoppable => {
-            begin_stop(state, id, actions)
+        Phase::Preparing { .. } | Phase::Starting { .. } | Phase::Up { .. } if !wanted => {
+            stoppable && begin_stop(state, id, Why::Asked, actions)
         }
-        Phase::Up { .. } => {
-            keep_up(state, id, actions);
-            false
-        }
+        Phase::Starting { .. } | Phase::Up { .. } => match fault(program, state.now) {
+            // It is as good as dead: nobody's end is waited for.
+            Some(class) => begin_stop(state, id, Why::Failed(class), actions),
+            None => {
+                keep_up(state, id, actions);
+                false
+            }
+        },
         Phase::Stopping { .. } => {
             climb(state, id, actions);
             false
@@ -141,7 +145,7 @@ fn settle_program(state: &mut State, id: Id, actions: &mut Vec<Action>) -> bool 
             drain(state, id, actions);
             false
         }
-        Phase::Preparing { .. } | Phase::Starting { .. } => false,
+        Phase::Preparing { .. } => false,
     }
 }
 
@@ -149,6 +153,9 @@ fn settle_down(state: &mut State, id: Id, startable: bool, actions: &mut Vec<Act
     let now = state.now;
     let Some(program) = state.programs.get_mut(id.0) else { return false };
     let fit = program.fit.take();
+    if program.removed {
+        return false;
+    }
     // What runs already is taken over, whatever would keep it from being started.
     if fit != Some(Fit::Adopt) && (!startable || program.not_before > now) {
         return false;
@@ -185,7 +192,7 @@ fn keep_up(state: &mut State, id: Id, actions: &mut Vec<Action>) {
     }
 }
 
-pub(super) fn begin_stop(state: &mut State, id: Id, actions: &mut Vec<Action>) -> bool {
+pub(super) fn begin_stop(state: &mut State, id: Id, why: Why, actions: &mut Vec<Action>) -> bool {
     let now = state.now;
     let floor = state.shutdown.as_ref().map_or(Rung::Smart, |shutdown| shutdown.floor);
     let Some(program) = state.programs.get_mut(id.0) else { return false };
@@ -195,11 +202,30 @@ pub(super) fn begin_stop(state: &mut State, id: Id, actions: &mut Vec<Action>) -
         Phase::Searching { .. } => What::Search,
         _ => What::Main,
     };
-    let sent = on_ladder(&ladder, floor.max(ladder.first));
-    program
-        .enter(Phase::Stopping { run, what, asked: now, floor: sent, sent, forced: false, told: false }, now);
+    program.forgive(now);
+    // PID 1's end, and a failure, do not ask how an operator would have it.
+    let named = program.rung.take().filter(|_| what == What::Main && why == Why::Asked);
+    let first = named.map_or(ladder.first, |rung| named_rung(&ladder, rung));
+    let sent = on_ladder(&ladder, floor.max(first));
+    if why == Why::Failed(Class::NotReady) {
+        let seconds = now.saturating_sub(program.since).as_secs_f64();
+        actions.push(Action::Say(
+            Level::Error,
+            Some(id),
+            format!("not ready after {seconds:.3} s: ending it"),
+        ));
+    }
+    program.enter(
+        Phase::Stopping { run, what, why, first, asked: now, floor: sent, sent, forced: false, told: false },
+        now,
+    );
     actions.push(Action::Signal(id, run, what, sent));
     true
+}
+
+/// The rung that an operator means: what is no engine knows one way to be asked, and to be killed.
+pub(super) fn named_rung(ladder: &Ladder, rung: Rung) -> Rung {
+    if ladder.immediate || rung == Rung::Kill { rung } else { ladder.first }
 }
 
 /// A rung that the ladder has: a program without an immediate rung stays on the one below.
@@ -212,7 +238,9 @@ fn climb(state: &mut State, id: Id, actions: &mut Vec<Action>) {
     let (now, overdue) = (state.now, overdue(state));
     let Some(program) = state.programs.get_mut(id.0) else { return };
     let ladder = stop_ladder(program);
-    let Phase::Stopping { run, what, asked, floor, sent, forced, told } = &mut program.phase else { return };
+    let Phase::Stopping { run, what, asked, floor, sent, forced, told, .. } = &mut program.phase else {
+        return;
+    };
     let elapsed = now.saturating_sub(*asked);
     let timed = if overdue { Rung::Kill } else { rung(&ladder, elapsed) };
     let wanted = on_ladder(&ladder, timed.max(*floor));
@@ -228,7 +256,8 @@ fn climb(state: &mut State, id: Id, actions: &mut Vec<Action>) {
         *sent = wanted;
         let why = if by_time { "it takes too long" } else { "asked to hurry" };
         let how = match wanted {
-            Rung::Smart | Rung::Fast => "going on to a fast stop",
+            Rung::Smart | Rung::Fast if ladder.immediate => "going on to a fast stop",
+            Rung::Smart | Rung::Fast => "asking it once more to end",
             Rung::Immediate => "going on to an immediate stop",
             Rung::Kill => "killing its processes",
         };
@@ -266,7 +295,7 @@ fn drain(state: &mut State, id: Id, actions: &mut Vec<Action>) {
 
 fn finish(state: &mut State, actions: &mut Vec<Action>) {
     let Some(shutdown) = &state.shutdown else { return };
-    let gone = state.programs.iter().all(|program| program.run().is_none());
+    let gone = state.links.at_rest();
     let out_of_time = state.now >= shutdown.since.saturating_add(state.stop_timeout);
     if !gone && !out_of_time {
         return;
@@ -295,17 +324,19 @@ pub fn deadline(state: &State) -> Option<Time> {
         let kill = kill_all_at(state, shutdown);
         if kill > state.now { kill } else { shutdown.since.saturating_add(state.stop_timeout) }
     });
-    state.programs.iter().filter_map(|program| program_deadline(state, program)).chain(end).min()
+    state.links.deadline().into_iter().chain(end).min()
 }
 
-fn program_deadline(state: &State, program: &Program) -> Option<Time> {
+pub(super) fn program_deadline(state: &State, id: Id) -> Option<Time> {
+    let program = state.program(id)?;
     let later = |at: Time| (at > state.now).then_some(at);
     match &program.phase {
         Phase::Down | Phase::Failed => {
             let start =
-                (program.phase == Phase::Down && may_start(state, program)).then_some(program.not_before);
+                (program.phase == Phase::Down && may_start(state, program, id)).then_some(program.not_before);
             [start, search::due(state, program)].into_iter().flatten().filter_map(later).min()
         }
+        Phase::Starting { .. } => ready_by(program).and_then(later),
         Phase::Searching { began, .. } => search::patience_ends(state, *began).and_then(later),
         Phase::Up { upkeep_at, .. } => {
             let reset = (program.failures > 0)

@@ -28,6 +28,8 @@ pub struct Spec {
     pub ready_within: Option<Duration>,
     /// How it is stopped.
     pub ladder: Ladder,
+    /// The number of the signal that asks it to end; `None`: an engine's three, one for each rung.
+    pub stop_signal: Option<i32>,
     /// When it is started again.
     pub restart: Restart,
     /// How often its upkeep runs while it is up (old log files); `None`: never.
@@ -43,6 +45,18 @@ pub enum Kind {
     Command,
     /// A process that is to end with status 0 once.
     Oneshot,
+}
+
+impl Kind {
+    /// Its word in the configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Engine => "postgres",
+            Kind::Command => "command",
+            Kind::Oneshot => "oneshot",
+        }
+    }
 }
 
 /// When a program is started again.

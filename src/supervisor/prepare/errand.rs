@@ -12,6 +12,7 @@ use super::executables::{self, Engine};
 use super::first_boot::FirstBoot;
 use super::halt::{Halt, Outcome, Trying, refused, trouble, wait};
 use super::keeper::{self, Keeper};
+use super::knock;
 use super::listing;
 use super::lock_file;
 use super::log_link;
@@ -41,6 +42,7 @@ pub(super) fn run(work: Work<'_>, keeper: Option<OwnedFd>) -> Verdict {
         Errand::Prepare => prepare(work, keeper, &mut in_first_boot),
         Errand::Search => search(work, keeper),
         Errand::Prune => prune_errand(work),
+        Errand::Knock => become_engine_user(work).and_then(|_| knock::knock(work)).map(|()| Verdict::Done),
         Errand::Record { postmaster, stale } => become_engine_user(work)
             .and_then(|_| record::keep(work, *postmaster, *stale).map(|()| Verdict::Done)),
         Errand::Blockers { postmaster } => become_engine_user(work).map(|_| {
@@ -133,22 +135,27 @@ fn prepare(work: Work<'_>, inherited: Option<OwnedFd>, in_first_boot: &mut bool)
     let lock = &work.order.engine.lock_file;
     // Before root changes an owner or makes a folder, too.
     lock_file::look(lock)?;
+    work.report.about("ownership");
     let variables = become_engine_user(work)?;
     let data_dir = place::data_dir(work)?;
+    work.report.about("keeper");
     let keeper = keeper::take(work, &data_dir, inherited)?;
     lock_file::look(lock)?;
     work.interrupt.check()?;
+    work.report.about("version");
     let engine = executables::find(work)?;
     let listing = listing::of(keeper.lock(), &data_dir, lock).trying("list", &data_dir)?;
     let contents = datadir_verdict(&listing);
     if let Contents::Foreign { names } = &contents {
         return Err(foreign(&data_dir, names));
     }
+    work.report.about("user");
     let names = nss::names(work)?;
     if contents != Contents::Database {
         may_initialize(work, &data_dir)?;
         *in_first_boot = true;
         work.report.initializing();
+        work.report.about("first_boot");
         let first = FirstBoot { work, data_dir: &data_dir, engine: &engine, keeper: &keeper, names: &names };
         match contents {
             Contents::Resume { stage } => first.resume(&stage)?,
@@ -195,18 +202,23 @@ fn serve(
     keeper: &Keeper,
     names: Names,
 ) -> Outcome<Verdict> {
+    work.report.about("version");
     let settings = database::check(work, data_dir, engine)?;
+    work.report.about("sockets");
     let sockets = sockets::usable(work)?;
     if work.order.memo.is_none() {
         sockets.problems.iter().for_each(|problem| work.report.warn(format!("no socket in {problem}")));
     }
     let sockets = sockets.folders;
     let pid_file = data_dir.join("postmaster.pid");
+    work.report.about("pid_file");
     let leftover = evidence::look(work, data_dir, keeper.locked)?;
     let mut judged = vigil::stamp(&pid_file);
+    work.report.about("orphans");
     orphans::end_first_boot(work, data_dir)?;
     orphans::end_backends(work, data_dir)?;
     stage::discard_refuse(work, data_dir);
+    work.report.about("pid_file");
     let mut environment = names.variables;
     let mut excused = None;
     match leftover {
@@ -223,13 +235,17 @@ fn serve(
     }
     let port = settings.get("port").and_then(|port| port.trim().parse().ok()).unwrap_or(5432);
     evidence::socket_locks(work, &sockets, port, excused);
+    work.report.about("configuration");
     conf_files::write(work, data_dir, engine.polardb, &sockets)?;
     conf_files::tell_port(work, &settings);
+    work.report.about("log");
     log_link::keep(work, data_dir);
     prune::prune(work, data_dir);
+    work.report.about("preflight");
     if work.order.memo.is_none() {
         preflight::look(work, data_dir, &settings);
     }
+    work.report.about("last_exit");
     if work.order.last_failure.is_some() {
         preflight::after_failure(work, data_dir, engine, &environment)?;
     }

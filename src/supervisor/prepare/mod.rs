@@ -19,6 +19,7 @@ mod inherited;
 mod initdb;
 mod interrupt;
 mod keeper;
+mod knock;
 mod listing;
 mod lock_file;
 mod log_link;
@@ -50,6 +51,8 @@ use interrupt::Interrupt;
 use protocol::{KEEPER_FD, Order, REPORT_FD, Verdict};
 use report::Reporter;
 use work::Work;
+
+pub(in crate::supervisor) use resolve::walk;
 
 /// First boot failed, or the child itself.
 const EX_SOFTWARE: u8 = 70;

@@ -76,6 +76,8 @@ pub enum Errand {
     Search,
     /// Remove collector files that are older than `log_keep`.
     Prune,
+    /// Ask the engine that runs for a sign of life.
+    Knock,
     /// Log what keeps the engine with this pid from stopping.
     Blockers {
         /// The postmaster.
@@ -130,6 +132,8 @@ pub enum Report {
     Note {
         /// `true`: a warning.
         warning: bool,
+        /// What it is about, in a word: `keeper`, `pid_file`, `orphans`, ...
+        about: String,
         /// One line.
         text: String,
     },

@@ -1,5 +1,6 @@
 //! What the child says to PID 1: one JSON document a packet.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,12 +15,18 @@ const TEXT_MAX: usize = REPORT_MAX / 16;
 /// The child's end of the report socket.
 pub(super) struct Reporter {
     socket: OwnedFd,
+    about: Cell<&'static str>,
 }
 
 impl Reporter {
     /// Reports over `socket`, which is `SOCK_SEQPACKET`.
     pub(super) fn over(socket: OwnedFd) -> Self {
-        Reporter { socket }
+        Reporter { socket, about: Cell::new("prepare") }
+    }
+
+    /// What the notes from here on are about.
+    pub(super) fn about(&self, what: &'static str) {
+        self.about.set(what);
     }
 
     /// Something that a person should know. A note that cannot be sent is written to standard error.
@@ -33,7 +40,8 @@ impl Reporter {
     }
 
     fn say(&self, warning: bool, text: &str) {
-        if self.send(&Report::Note { warning, text: one_line(text) }, None).is_err() {
+        let note = Report::Note { warning, about: self.about.get().into(), text: one_line(text) };
+        if self.send(&note, None).is_err() {
             eprintln!("{}", one_line(text));
         }
     }

@@ -17,13 +17,13 @@ use rustix::io::Errno;
 const LINKS_MAX: usize = 40;
 
 /// How far a path exists.
-pub(super) struct Walk {
+pub(in crate::supervisor) struct Walk {
     /// The deepest folder of the path that exists, opened with `O_PATH`.
     folder: OwnedFd,
     /// Its path, with every link resolved.
     pub(super) path: PathBuf,
     /// The names below it that do not exist.
-    pub(super) missing: Vec<OsString>,
+    pub(in crate::supervisor) missing: Vec<OsString>,
     /// Whether each folder in which a name was looked up lets only root change its names.
     pub(super) trusted: bool,
 }
@@ -33,7 +33,7 @@ pub(super) struct Walk {
 ///
 /// # Errors
 /// When a folder cannot be opened, a component is no folder, or a link is not to be trusted.
-pub(super) fn walk(path: &Path) -> io::Result<Walk> {
+pub(in crate::supervisor) fn walk(path: &Path) -> io::Result<Walk> {
     let mut names: VecDeque<OsString> = names(path);
     let mut folder = root()?;
     let mut at = PathBuf::from("/");
@@ -128,6 +128,11 @@ impl Walk {
         Ok(self.trusted && found.st_uid == 0 && found.st_mode & 0o022 == 0)
     }
 
+    /// The deepest folder itself, as it was found.
+    pub(in crate::supervisor) fn into_folder(self) -> OwnedFd {
+        self.folder
+    }
+
     /// The deepest folder, opened for reading and for `fchown`.
     pub(super) fn open(&self) -> io::Result<OwnedFd> {
         open_folder(&self.folder, OsStr::new("."))
@@ -137,7 +142,7 @@ impl Walk {
     ///
     /// # Errors
     /// When the walk is not trusted, or a folder cannot be made.
-    pub(super) fn make(mut self, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
+    pub(in crate::supervisor) fn make(mut self, uid: u32, gid: u32, mode: u32) -> io::Result<()> {
         if !self.trusted || !only_root_changes(&self.stat()?) {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,

@@ -1,22 +1,18 @@
 //! Doing what the core says.
 
-use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::rc::Rc;
 
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::spawn_local;
 
-use super::capture::Capture;
 use super::errand::{Reports, as_stdin};
-use super::program::{Ended, Errand, Main, Role, known};
+use super::program::{Ended, Errand, Main, Role};
 use super::spawn::{Group, Launch, Launched, Stdin, in_words, spawn};
-use super::{Input, Shell, logger, memory, tree};
+use super::{Input, Shell, logger, memory};
 use crate::engine::record::Lived;
 use crate::supervisor::core::{
-    Action, Class, End, Event, Evidence, Id, Level, Prepared, Run, Rung, What, classify,
+    Action, Class, End, Event, Evidence, Id, Level, Prepared, Run, What, classify,
 };
 use crate::supervisor::prepare::protocol::{Errand as Job, FileStamp, KEEPER_FD, REPORT_FD, Verdict};
 use crate::supervisor::procfs;
@@ -29,18 +25,22 @@ impl Shell {
         match action {
             Action::Prepare(id, run) => self.prepare(id, run, Job::Prepare),
             Action::Search(id, run) => self.prepare(id, run, Job::Search),
-            Action::Start(id, run) => self.start(id, run),
+            Action::Start(id, run) => {
+                match self.programs.get(id.0).is_some_and(|program| program.engine().is_some()) {
+                    true => self.start(id, run),
+                    false => self.start_command(id, run),
+                }
+            }
             Action::Adopt(id, run) => self.adopt(id, run),
             Action::Signal(id, run, what, rung) => self.signal(id, run, what, rung),
             Action::Look(id, run) => {
                 let left = self.leftovers(id, run).len();
+                if left == 0 {
+                    self.unfollow(id);
+                }
                 self.events.push_back(Event::Remains(id, run, left));
             }
-            Action::Sweep(id, run, rung) => {
-                let signal = if rung == Rung::Kill { Signal::KILL } else { Signal::QUIT };
-                let left = self.leftovers(id, run);
-                self.send(id, &left, signal);
-            }
+            Action::Sweep(id, run, rung) => self.sweep(id, run, rung),
             Action::Blockers(id, run) => {
                 let main = self.programs.get(id.0).and_then(|program| program.main.as_ref());
                 if let Some(postmaster) = main.filter(|main| main.run == run).map(|main| main.pid) {
@@ -68,8 +68,14 @@ impl Shell {
 
     /// A child whose verdict the core waits for.
     fn prepare(&mut self, id: Id, run: Run, job: Job) {
+        let prepares = job == Job::Prepare;
+        // Its predecessor of the same name may have held the directory.
+        self.let_go_of_removed();
         match self.launch_errand(id, job) {
             Ok((pid, reports)) => {
+                if prepares && let Some(program) = self.programs.get_mut(id.0) {
+                    program.forget_notes();
+                }
                 self.processes.insert(pid, Role::Of(id, run, What::Prepare));
                 let tell = self.tell.clone();
                 spawn_local(reports.clone().on_packet(move || tell.send(Input::Reported(id, run)).is_ok()));
@@ -82,7 +88,7 @@ impl Shell {
     }
 
     /// A child whose answer matters to nobody but the log.
-    fn help(&mut self, id: Id, job: Job) {
+    pub(super) fn help(&mut self, id: Id, job: Job) {
         let what = format!("{job:?}");
         match self.launch_errand(id, job) {
             Ok((pid, reports)) => {
@@ -104,8 +110,9 @@ impl Shell {
         }
     }
 
-    fn launch_errand(&mut self, id: Id, job: Job) -> std::io::Result<(i32, Reports)> {
+    pub(super) fn launch_errand(&mut self, id: Id, job: Job) -> std::io::Result<(i32, Reports)> {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let (capture, output) = self.open_errand_output(id)?;
         let program = self.programs.get(id.0).ok_or_else(missing)?;
         let suspect = self.state.program(id).is_some_and(|known| known.suspect);
         let stdin = as_stdin(&program.order(job, suspect).ok_or_else(missing)?)?;
@@ -114,7 +121,6 @@ impl Shell {
         if let Some(keeper) = &program.keeper {
             descriptors.push((keeper.try_clone()?, KEEPER_FD));
         }
-        let (capture, output) = Capture::new(self.stdout.clone())?;
         let launched = spawn(Launch {
             // The file itself, wherever it lies: it may have been replaced since we started.
             argv: &["/proc/self/exe".into(), "prepare".into()],
@@ -126,6 +132,8 @@ impl Shell {
             descriptors,
             mask: self.signals.inherited_mask(),
             group: Group::Session,
+            working_dir: None,
+            lenient: false,
         })?;
         spawn_local(capture.pump_all());
         Ok((launched.pid.as_raw(), reports))
@@ -150,28 +158,42 @@ impl Shell {
 
     fn launch_main(&mut self, id: Id, run: Run) -> std::io::Result<Launched> {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        self.follow(id);
+        let (capture, output) = self.open_output(id)?;
         let program = self.programs.get_mut(id.0).ok_or_else(missing)?;
         let start = program.start.as_ref().ok_or_else(missing)?;
         let mut environment = program.environment();
         environment.extend(start.environment.clone());
-        let (capture, output) = Capture::new(self.stdout.clone())?;
         let memory_kills = memory::kills();
         let from = seconds();
         let launched = spawn(Launch {
             argv: &start.argv,
             environment: Some(environment),
-            user: nix::unistd::geteuid().is_root().then_some(&program.user),
+            user: program.drops.then_some(&program.user),
             process: Some(&program.config.process),
             stdin: Stdin::Null,
-            output: Some(output),
+            output,
             descriptors: Vec::new(),
             mask: self.signals.inherited_mask(),
             group: Group::Session,
+            working_dir: None,
+            lenient: false,
         })?;
         let pid = launched.pid.as_raw();
-        spawn_local(capture.clone().pump_all());
         program.usurped = false;
-        program.main = Some(Main { run, pid, from, capture: Some(capture), pidfd: None, memory_kills });
+        program.main = Some(Main {
+            run,
+            pid,
+            from,
+            capture: capture.clone(),
+            pidfd: None,
+            memory_kills,
+            ready: None,
+            live: None,
+        });
+        if let Some(capture) = capture {
+            self.read_output(id, capture);
+        }
         Ok(launched)
     }
 
@@ -192,9 +214,16 @@ impl Shell {
             }
             _ => return self.events.push_back(Event::Ended(id, run, End::Unknown, Class::Unknown)),
         };
-        let main =
-            Main { run, pid, from: 0, capture: None, pidfd: Some(Rc::clone(&pidfd)), memory_kills: None };
-        program.main = Some(main);
+        program.main = Some(Main {
+            run,
+            pid,
+            from: 0,
+            capture: None,
+            pidfd: Some(Rc::clone(&pidfd)),
+            memory_kills: None,
+            ready: None,
+            live: None,
+        });
         log::warn!(target: self.name(id), "somebody else has started the engine: process {pid} is adopted");
         let tell = self.tell.clone();
         spawn_local(async move {
@@ -202,6 +231,7 @@ impl Shell {
             let _ = tell.send(Input::Gone(id, run));
         });
         self.expect_ready(id, run, pid, None);
+        self.follow(id);
         self.help(id, Job::Record { postmaster: pid, stale: None });
     }
 
@@ -211,103 +241,24 @@ impl Shell {
         }
     }
 
-    fn signal(&mut self, id: Id, run: Run, what: What, rung: Rung) {
-        let Some(program) = self.programs.get(id.0) else { return };
-        let (pid, pidfd) = match what {
-            What::Main => match program.main.as_ref().filter(|main| main.run == run) {
-                Some(main) => (main.pid, main.pidfd.clone()),
-                None => return,
-            },
-            What::Prepare | What::Search => {
-                match program.errand.as_ref().filter(|errand| errand.run == run) {
-                    Some(errand) => (errand.pid, None),
-                    None => return,
-                }
-            }
-        };
-        let signal = match (what, rung) {
-            (_, Rung::Kill) => Signal::KILL,
-            (What::Prepare | What::Search, _) | (What::Main, Rung::Smart) => Signal::TERM,
-            (What::Main, Rung::Fast) => Signal::INT,
-            (What::Main, Rung::Immediate) => Signal::QUIT,
-        };
-        // Looked up first: with its main process a family loses what holds it together.
-        let mut family = if signal == Signal::KILL { tree::members(pid) } else { Vec::new() };
-        family.retain(|process| process.pid != pid);
-        self.send_to_main(id, pid, pidfd.as_deref(), signal);
-        self.send(id, &family, signal);
-    }
-
-    /// Signals a program's own process: one that is not ours by its descriptor, ours by its pid, which nobody else can
-    /// have before it is reaped. Needs nothing that the machine could be out of.
-    fn send_to_main(&mut self, id: Id, pid: i32, pidfd: Option<&OwnedFd>, signal: Signal) {
-        let result = match (pidfd, Pid::from_raw(pid)) {
-            (Some(pidfd), _) => pidfd_send_signal(pidfd, signal),
-            (None, Some(pid)) => rustix::process::kill_process(pid, signal),
-            (None, None) => return,
-        };
-        log::debug!(target: self.name(id), "{signal:?} sent to process {pid}: {result:?}");
-        match result {
-            Err(Errno::PERM) => self.send_as_user(id, procfs::stat(pid).into_iter().collect(), signal),
-            Ok(()) | Err(Errno::SRCH) => {}
-            Err(error) => self.say_not_sent(id, pid, &error.into()),
-        }
-    }
-
-    fn send(&mut self, id: Id, processes: &[procfs::Stat], signal: Signal) {
-        let mut not_permitted = Vec::new();
-        for process in processes {
-            match procfs::signal(process.pid, process.start_ticks, signal) {
-                Ok(()) => {}
-                Err(error) if error.raw_os_error() == Some(nix::libc::EPERM) => not_permitted.push(*process),
-                Err(error) => self.say_not_sent(id, process.pid, &error),
-            }
-        }
-        self.send_as_user(id, not_permitted, signal);
-    }
-
-    /// Without CAP_KILL root may not signal another user's process; that user may.
-    fn send_as_user(&mut self, id: Id, processes: Vec<procfs::Stat>, signal: Signal) {
-        if processes.is_empty() {
-            return;
-        }
-        if !std::mem::replace(&mut self.told_of_kill, true) {
-            log::warn!(
-                target: self.name(id),
-                "PID 1 may not signal another user's process: a child that runs as that user does it each time; give the \
-                 container CAP_KILL for stops that need no child"
-            );
-        }
-        let targets = processes.iter().map(|process| (process.pid, process.start_ticks)).collect();
-        self.help(id, Job::Signal { targets, signal: signal.as_raw() });
-    }
-
-    fn say_not_sent(&self, id: Id, pid: i32, error: &std::io::Error) {
-        log::error!(target: self.name(id), "process {pid} could not be signalled: {}", in_words(error));
-    }
-
-    fn leftovers(&self, id: Id, run: Run) -> Vec<procfs::Stat> {
-        let Some(program) = self.programs.get(id.0) else { return Vec::new() };
-        let Some(ended) = program.ended.filter(|ended| ended.run == run) else { return Vec::new() };
-        let working_dir = program.start.as_ref().map(|start| Path::new(&start.data_dir));
-        let uid = program.user.uid;
-        let ended = tree::Ended { main: ended.pid, at_ticks: ended.at_ticks, working_dir, uid };
-        tree::leftovers(&ended, &known(&self.processes, &self.programs))
-    }
-
     /// News of a process that was reaped; one that nobody knows was an orphan.
     pub(super) fn process_ended(&mut self, pid: i32, end: End) {
         match self.processes.remove(&pid) {
             Some(Role::Of(id, run, What::Prepare | What::Search)) => self.prepare_ended(id, run, pid, end),
             Some(Role::Of(id, run, What::Main)) => self.main_ended(id, run, end),
+            Some(Role::Follower(id)) => self.follower_ended(id, pid),
             Some(Role::Helper) => {}
+            Some(Role::Check(_)) => self.check_ended(pid, end),
             None => {
                 let adopted = self.programs.iter().enumerate().find_map(|(place, program)| {
                     program.main.as_ref().filter(|main| main.pid == pid).map(|main| (Id(place), main.run))
                 });
                 match adopted {
                     Some((id, run)) => self.main_ended(id, run, end),
-                    None => log::debug!(target: logger::SELF, "reaped an orphan, process {pid} ({end})"),
+                    None => {
+                        self.orphans_reaped += 1;
+                        log::debug!(target: logger::SELF, "reaped an orphan, process {pid} ({end})");
+                    }
                 }
             }
         }
@@ -382,6 +333,7 @@ impl Shell {
             .programs
             .iter()
             .enumerate()
+            .filter(|(_, program)| program.engine().is_some())
             .filter_map(|(place, program)| {
                 let main = program.main.as_ref()?;
                 // One that has just been started has no handler yet and would die of it; it is about to read them anyway.

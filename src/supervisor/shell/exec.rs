@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 
 use super::complain;
 use super::signals::Signals;
-use super::spawn::{Group, Launch, Stdin, spawn};
+use super::spawn::{Group, Launch, NotMade, Stdin, spawn};
 
 /// The shell's statuses for a command that could not be run.
 const NOT_FOUND: u8 = 127;
@@ -55,10 +55,12 @@ pub fn exec(argv: &[String]) -> u8 {
         descriptors: Vec::new(),
         mask: signals.inherited_mask(),
         group: Group::Foreground,
+        working_dir: None,
+        lenient: true,
     });
     let main = match launched {
         Ok(launched) => launched.pid,
-        Err(error) => {
+        Err(NotMade { error, .. }) => {
             let command = argv.first().map_or("", String::as_str);
             complain(&format!("polar-supervisor: cannot run {command}: {error}"));
             return match error.kind() {

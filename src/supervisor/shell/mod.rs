@@ -3,12 +3,23 @@
 
 mod act;
 mod capture;
+mod check;
+mod command;
+mod control;
 mod errand;
 pub(crate) mod exec;
 mod eyes;
+mod follow;
+mod history;
+mod kill;
+mod lines;
 mod logger;
 mod memory;
+mod notify;
+mod output;
+mod probe;
 mod program;
+mod reload;
 mod reserve;
 mod signals;
 mod spawn;
@@ -16,6 +27,7 @@ pub(crate) mod stdio;
 mod tree;
 mod users;
 mod watch;
+mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -23,18 +35,21 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, geteuid, isatty};
+use nix::unistd::{Pid, isatty};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use self::program::{Program, Role};
+use self::control::{Asked, Control};
+use self::probe::{Ask, Running};
+use self::program::{Note, Program, Role};
 use self::signals::Signals;
 use self::stdio::{Stream, complain};
 use self::watch::{Seen, Watch};
+use self::writer::Writer;
 use super::core::{self, End, Event, Id, Phase, Run, State};
 use super::prepare::protocol::{Report, User};
-use super::spec::spec;
+use super::spec::specs;
 use crate::config::{self, Config};
 
 /// The exit status of a wrong command line, a bad configuration, or data that cannot be served.
@@ -56,6 +71,22 @@ enum Input {
     Reported(Id, Run),
     /// An adopted process has ended.
     Gone(Id, Run),
+    /// A client of the control socket asks for something.
+    Asked(Asked),
+    /// Events wait for the journal.
+    Journal,
+    /// A command is ready.
+    Ready(Id, Run),
+    /// A check needs a process.
+    Check(Ask),
+    /// Nobody waits for this check's process any more.
+    EndCheck(i32),
+    /// A program has failed its `live` checks, and why.
+    Unwell(Id, Run, String),
+    /// An engine's log files are to be followed again.
+    Follow(Id),
+    /// The writer of log files is to be looked after.
+    Writer,
 }
 
 impl From<Seen> for Input {
@@ -118,24 +149,13 @@ fn load(file: Option<&std::path::Path>) -> Result<Config, config::Mistakes> {
     config::load(file.map_or(config::Source::Default, config::Source::File), &environment)
 }
 
-/// The user of each program.
-fn resolve_users(config: &Config) -> Result<Vec<User>, String> {
+/// The user of each program, and whether PID 1 must become that user.
+fn resolve_users(config: &Config) -> Result<Vec<(User, bool)>, String> {
     let accounts = users::Accounts::read();
-    let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-    config
-        .programs
-        .iter()
-        .map(|program| {
-            if geteuid().is_root() {
-                let name = program.process.user.as_deref().unwrap_or("postgres");
-                let named = accounts.named(name, &program.process.groups);
-                named.map_err(|error| format!("program {}: {error}", program.name))
-            } else {
-                // What the process has it keeps, whatever the passwd file says of its group.
-                Ok(User { gid, ..accounts.current(uid, gid) })
-            }
-        })
-        .collect()
+    let of = |program: &config::Program| {
+        accounts.of(program).map_err(|error| format!("program {}: {error}", program.name))
+    };
+    config.programs.iter().map(of).collect()
 }
 
 struct Shell {
@@ -144,9 +164,17 @@ struct Shell {
     begun: Instant,
     programs: Vec<Program>,
     processes: BTreeMap<i32, Role>,
+    /// Checks that run, by the pids of their processes.
+    checks: BTreeMap<i32, Running>,
+    /// Our children that nobody of ours has made, as far as this turn has asked for them.
+    orphans: Option<Vec<i32>>,
+    supervisor: config::Supervisor,
+    /// Further arguments of engines.
+    options: Vec<String>,
     config_file: Option<PathBuf>,
     signals: Signals,
     stdout: Stream,
+    writer: Writer,
     /// `None` while its thread cannot be made: no lock file is looked at, so nothing starts.
     watch: Option<Watch>,
     /// When the thread was tried last.
@@ -156,6 +184,9 @@ struct Shell {
     inbox: UnboundedReceiver<Input>,
     tell: UnboundedSender<Input>,
     status: Option<u8>,
+    control: Control,
+    begun_at: jiff::Timestamp,
+    orphans_reaped: u64,
 }
 
 impl Shell {
@@ -163,44 +194,57 @@ impl Shell {
         config: Config,
         config_file: Option<PathBuf>,
         options: Vec<String>,
-        users: Vec<User>,
+        users: Vec<(User, bool)>,
         signals: Signals,
     ) -> Self {
-        let specs = config.programs.iter().map(spec).collect();
-        let state = State::new(specs, config.supervisor.stop_timeout);
+        let state = State::new(specs(&config.programs), config.supervisor.stop_timeout);
         let names: Vec<&str> = config.programs.iter().map(|program| program.name.as_str()).collect();
-        log::info!(
-            target: logger::SELF,
+        let begin = format!(
             "version {}, process {}, programs: {}",
             env!("CARGO_PKG_VERSION"),
             std::process::id(),
             if names.is_empty() { "none".into() } else { names.join(", ") }
         );
-        let run_dir = config.supervisor.run_dir;
+        log::info!(target: logger::SELF, "{begin}");
+        let supervisor = config.supervisor;
         let programs: Vec<Program> = config
             .programs
             .into_iter()
             .zip(users)
-            .map(|(config, user)| Program::new(config, user, options.clone(), run_dir.clone()))
+            .map(|(config, user)| Program::new(config, user, options.clone(), supervisor.run_dir.clone()))
             .collect();
         let (tell, inbox) = unbounded_channel();
         let begun = Instant::now();
+        let engine = programs.iter().find(|program| program.engine().is_some());
+        let user = engine.map(|program| program.user.clone());
+        let control = Control::start(supervisor.run_dir.clone(), user, tell.clone());
+        control.keep_journal(tell.clone());
         let mut shell = Shell {
             state,
             events: VecDeque::new(),
             begun,
             programs,
             processes: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            orphans: None,
+            supervisor,
+            options,
             config_file,
             signals,
             stdout: Stream::stdout(),
+            writer: Writer::new(tell.clone()),
             watch: None,
             watch_tried: begun,
             told_of_kill: false,
             inbox,
             tell,
             status: None,
+            control,
+            begun_at: jiff::Timestamp::now(),
+            orphans_reaped: 0,
         };
+        shell.remember(begin);
+        shell.observe();
         shell.start_watch();
         shell
     }
@@ -228,7 +272,12 @@ impl Shell {
         };
         loop {
             self.settle();
+            self.observe();
             if let Some(status) = self.status {
+                self.remember(format!("ended with status {status}"));
+                self.write_journal();
+                self.finish_followers();
+                self.writer.finish();
                 return status;
             }
             let input = self.wait(&bell).await;
@@ -242,6 +291,7 @@ impl Shell {
                 self.take_input(input);
                 next = self.inbox.try_recv().ok();
             }
+            self.answer_some();
             self.events.push_back(Event::Tick);
         }
     }
@@ -264,6 +314,7 @@ impl Shell {
                 None
             }
             input = self.inbox.recv() => input,
+            () = tokio::task::yield_now(), if self.control.is_asked() => None,
             () = sleep => None,
         }
     }
@@ -274,6 +325,7 @@ impl Shell {
 
     /// Gives all events to the core, and does what it says, until it is quiet.
     fn settle(&mut self) {
+        self.orphans = None;
         while let Some(event) = self.events.pop_front() {
             let state = std::mem::replace(&mut self.state, State::new(Vec::new(), Duration::ZERO));
             let (state, actions) = core::step(state, self.now(), event);
@@ -293,11 +345,9 @@ impl Shell {
                 libc::SIGHUP if std::process::id() != 1 && isatty(std::io::stdin()).unwrap_or(false) => {
                     self.events.push_back(Event::Stop);
                 }
-                libc::SIGHUP => self.reload(),
+                libc::SIGHUP => _ = self.reload_for("by SIGHUP"),
                 libc::SIGUSR1 => self.report(),
-                libc::SIGUSR2 => {
-                    log::info!(target: logger::SELF, "no log file of ours is open: nothing to reopen")
-                }
+                libc::SIGUSR2 => self.reopen_files(),
                 _ => {}
             }
         }
@@ -331,14 +381,19 @@ impl Shell {
                     self.see_usurper(id, theirs, ours);
                 }
             }
-            Input::Seen(Seen::Ready(id, run)) => {
-                self.events.push_back(Event::Ready(id, run));
-                if let Some(program) = self.programs.get_mut(id.0) {
-                    program.last_failure = None;
-                }
+            Input::Seen(Seen::Ready(id, run)) | Input::Ready(id, run) => self.is_ready(id, run),
+            Input::Seen(Seen::Standby(id, run, standby)) => {
+                self.events.push_back(Event::Standby(id, run, standby));
             }
             Input::Seen(Seen::Note(id, text)) => log::warn!(target: self.name(id), "{text}"),
             Input::Reported(id, run) => self.take_reports(id, run),
+            Input::Check(ask) => self.start_check(ask),
+            Input::EndCheck(pid) => self.end_check(pid),
+            Input::Unwell(id, run, why) => self.events.push_back(Event::Unwell(id, run, why)),
+            Input::Follow(id) => self.follow_again(id),
+            Input::Writer => self.see_to_writer(),
+            Input::Asked(asked) => self.control.take(asked),
+            Input::Journal => self.write_journal(),
             Input::Gone(id, run) => {
                 // If it had been given to us as an orphan, its status is here.
                 self.reap();
@@ -351,16 +406,21 @@ impl Shell {
         let Some(program) = self.programs.get_mut(id.0) else { return };
         let name = program.config.name.clone();
         let Some(errand) = program.errand.as_mut().filter(|errand| errand.run == run) else { return };
+        let mut notes = Vec::new();
         for (report, descriptor) in errand.reports.take() {
             match report {
                 // Without it nothing may start: a lock that nobody holds keeps nobody out.
                 Report::Keeper => program.keeper = descriptor,
                 Report::Initializing => self.events.push_back(Event::Initializing(id, run)),
-                Report::Note { warning: true, text } => log::warn!(target: &name, "{text}"),
-                Report::Note { warning: false, text } => log::info!(target: &name, "{text}"),
+                Report::Note { warning, about, text } => {
+                    let level = if warning { log::Level::Warn } else { log::Level::Info };
+                    log::log!(target: &name, level, "{text}");
+                    notes.push(Note { warning, about, text });
+                }
                 Report::Verdict(verdict) => errand.verdict = Some(verdict),
             }
         }
+        notes.into_iter().for_each(|note| program.remember(note));
     }
 
     fn name(&self, id: Id) -> &str {
@@ -380,44 +440,6 @@ impl Shell {
              started another one without a supervisor, perhaps in another container: stop it at once, it destroys the data",
             program.engine().map(|engine| engine.data_dir.join("postmaster.pid")).unwrap_or_default().display()
         );
-    }
-
-    /// SIGHUP: reads the configuration again; a bad one changes nothing.
-    fn reload(&mut self) {
-        let config = match load(self.config_file.as_deref()) {
-            Ok(config) => config,
-            Err(mistakes) => {
-                for mistake in &mistakes.0 {
-                    log::error!(target: logger::SELF, "not reloaded, nothing has changed: {mistake}");
-                }
-                return;
-            }
-        };
-        logger::set_level(config.supervisor.log_level);
-        let next_start = "takes effect when the supervisor starts the next time";
-        for gone in self.programs.iter().map(|known| &known.config.name) {
-            if !config.programs.iter().any(|program| program.name == *gone) {
-                log::warn!(target: gone, "it is not in the configuration any more: that {next_start}");
-            }
-        }
-        for program in config.programs {
-            let place = self.programs.iter().position(|known| known.config.name == program.name);
-            let Some((place, known)) = place.and_then(|at| Some((at, self.programs.get_mut(at)?))) else {
-                log::warn!(target: &program.name, "it is in the configuration for the first time: that {next_start}");
-                continue;
-            };
-            if let Some(keys) = known.fixed_keys_that_differ(&program) {
-                log::warn!(target: &program.name, "{keys} cannot change while the supervisor runs: its whole section {next_start}");
-                continue;
-            }
-            self.events.push_back(Event::Respec(Id(place), spec(&program), false));
-            known.config = program;
-        }
-        if let Some(watch) = &self.watch {
-            watch.targets(program::targets(&self.programs));
-        }
-        log::info!(target: logger::SELF, "configuration reloaded; what an engine reads at its start waits for that");
-        self.reload_engines();
     }
 
     /// SIGUSR1: says how it stands.

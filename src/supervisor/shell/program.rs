@@ -1,11 +1,12 @@
 //! What the shell holds for one program beside the core's state.
 
-use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use super::capture::Capture;
 use super::errand::Reports;
+use super::follow::Follower;
+use super::output::Outlet;
 use super::watch::Target;
 use crate::config;
 use crate::engine::record::Lived;
@@ -17,15 +18,24 @@ use crate::supervisor::prepare::protocol::{Errand as Job, Memo, Order, Start, Us
 pub(crate) enum Role {
     /// A program's main process, or the `prepare` child before it.
     Of(Id, Run, What),
+    /// The child that follows an engine's log files.
+    Follower(Id),
     /// A child that does a small job and whose end means nothing.
     Helper,
+    /// A check of a program; who asked for it waits for its end.
+    Check(Id),
 }
 
 /// One program.
 #[derive(Debug)]
 pub(crate) struct Program {
     pub(crate) config: config::Program,
+    /// Who it runs as.
     pub(crate) user: User,
+    /// Whether PID 1 must become that user for it.
+    pub(crate) drops: bool,
+    /// It has left the configuration.
+    pub(crate) removed: bool,
     options: Vec<String>,
     run_dir: PathBuf,
     /// The descriptor of the data directory on which the lock of the one keeper is held.
@@ -47,6 +57,20 @@ pub(crate) struct Program {
     pub(crate) usurped: bool,
     /// How it failed last.
     pub(crate) last_failure: Option<String>,
+    /// What the last `prepare` children found.
+    pub(crate) notes: Vec<Note>,
+    /// The child that follows its log files.
+    pub(crate) follower: Option<Follower>,
+    /// What it writes.
+    pub(crate) outlet: Outlet,
+}
+
+/// Something that a `prepare` child found.
+#[derive(Debug)]
+pub(crate) struct Note {
+    pub(crate) warning: bool,
+    pub(crate) about: String,
+    pub(crate) text: String,
 }
 
 /// A `prepare` child that runs.
@@ -71,6 +95,20 @@ pub(crate) struct Main {
     pub(crate) pidfd: Option<std::rc::Rc<OwnedFd>>,
     /// The cgroup's count of kills for memory when it started.
     pub(crate) memory_kills: Option<u64>,
+    /// What waits for it to be ready; ends with it.
+    pub(crate) ready: Option<Task>,
+    /// What looks whether it still answers; ends with it.
+    pub(crate) live: Option<Task>,
+}
+
+/// A task that ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Task(pub(crate) tokio::task::AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A process that has ended.
@@ -82,10 +120,17 @@ pub(crate) struct Ended {
 }
 
 impl Program {
-    pub(crate) fn new(config: config::Program, user: User, options: Vec<String>, run_dir: PathBuf) -> Self {
+    pub(crate) fn new(
+        config: config::Program,
+        (user, drops): (User, bool),
+        options: Vec<String>,
+        run_dir: PathBuf,
+    ) -> Self {
         Program {
             config,
             user,
+            drops,
+            removed: false,
             options,
             run_dir,
             keeper: None,
@@ -98,20 +143,31 @@ impl Program {
             lived: None,
             usurped: false,
             last_failure: None,
+            notes: Vec::new(),
+            follower: None,
+            outlet: Outlet::default(),
         }
     }
 
-    /// Keys of the kind that a running program cannot do without, by name, where `other` has them otherwise.
-    pub(crate) fn fixed_keys_that_differ(&self, other: &config::Program) -> Option<String> {
-        let (ours, theirs) = (self.engine(), other.kind.engine());
-        let differ = [
-            ("data_dir", ours.map(|engine| &engine.data_dir) != theirs.map(|engine| &engine.data_dir)),
-            ("user", other.process.user != self.config.process.user),
-            ("groups", other.process.groups != self.config.process.groups),
-        ];
-        let names: Vec<&str> =
-            differ.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect();
-        (!names.is_empty()).then(|| names.join(", "))
+    /// A `prepare` child begins: what it looks at again is forgotten.
+    pub(crate) fn forget_notes(&mut self) {
+        // Looked at by the first one alone.
+        const KEPT: [&str; 2] = ["preflight", "sockets"];
+        let first = self.memo.is_none();
+        self.notes.retain(|note| !first && KEPT.contains(&note.about.as_str()));
+    }
+
+    /// Something that a `prepare` child found.
+    pub(crate) fn remember(&mut self, note: Note) {
+        const NOTES: usize = 20;
+        if self.notes.len() < NOTES {
+            self.notes.push(note);
+        }
+    }
+
+    /// A variable by which what descends from a run of a command is known, wherever it has gone.
+    pub(crate) fn mark(&self, run: Run) -> String {
+        format!("SUPERVISED_RUN={}/{}", self.config.name, run.0)
     }
 
     /// The engine's own configuration.
@@ -140,7 +196,7 @@ impl Program {
         })
     }
 
-    /// The engine's environment: a short list of ours, its user, its data directory, and what is configured.
+    /// The program's environment: a short list of ours, its user, an engine's data directory, and what is configured.
     ///
     /// Short, because ours holds the passwords of first boot, and an engine's environment is inherited by all its
     /// backends and the commands that they run.
@@ -171,6 +227,7 @@ pub(crate) fn targets(programs: &[Program]) -> Vec<Target> {
     programs
         .iter()
         .enumerate()
+        .filter(|(_, program)| !program.removed)
         .filter_map(|(place, program)| {
             let engine = program.engine()?;
             Some(Target {
@@ -182,13 +239,4 @@ pub(crate) fn targets(programs: &[Program]) -> Vec<Target> {
             })
         })
         .collect()
-}
-
-/// The pids of our own children that are no orphans.
-pub(crate) fn known(
-    processes: &std::collections::BTreeMap<i32, Role>,
-    programs: &[Program],
-) -> BTreeSet<i32> {
-    let adopted = programs.iter().filter_map(|program| program.main.as_ref()).map(|main| main.pid);
-    processes.keys().copied().chain(adopted).collect()
 }

@@ -1,14 +1,20 @@
 //! The one place where a process is made.
+//!
+//! By our own fork and exec: the standard library's pipe, by which its child tells of a failure, may lie under the very
+//! number that a program is to find a descriptor under; and it cannot say which step failed.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_char};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::ptr::null;
 
 use nix::libc;
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
+use rustix::fs::{Mode, OFlags};
 
 use crate::config;
 use crate::supervisor::prepare::protocol::User;
@@ -34,6 +40,10 @@ pub(crate) struct Launch<'a> {
     pub(crate) mask: SigSet,
     /// Where it stands on the terminal.
     pub(crate) group: Group,
+    /// The folder that it starts in, entered as its user; `None`: ours.
+    pub(crate) working_dir: Option<&'a Path>,
+    /// Whether a file that is no program is a script for sh, as execvp(3) has it.
+    pub(crate) lenient: bool,
 }
 
 /// Standard input of a process.
@@ -63,6 +73,44 @@ pub(crate) struct Launched {
     pub(crate) pid: Pid,
     /// What the kernel refused, in words.
     pub(crate) refused: Vec<&'static str>,
+}
+
+/// Why a process was not made.
+#[derive(Debug)]
+pub(crate) struct NotMade {
+    /// What could not be done.
+    pub(crate) step: Step,
+    /// And why.
+    pub(crate) error: io::Error,
+}
+
+/// The steps from a fork to a program that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// To make the process, with its descriptors, session and terminal.
+    Make,
+    /// To become its user.
+    User,
+    /// To enter its folder.
+    Enter,
+    /// To execute its program.
+    Execute,
+}
+
+/// Each step by the byte that the child tells it by.
+const STEPS: [(u8, Step); 4] =
+    [(b'M', Step::Make), (b'U', Step::User), (b'E', Step::Enter), (b'X', Step::Execute)];
+
+impl From<io::Error> for NotMade {
+    fn from(error: io::Error) -> Self {
+        NotMade { step: Step::Make, error }
+    }
+}
+
+impl From<NotMade> for io::Error {
+    fn from(not_made: NotMade) -> Self {
+        not_made.error
+    }
 }
 
 /// What may be refused without the process being useless.
@@ -96,36 +144,42 @@ pub(crate) fn in_words(error: &io::Error) -> String {
 ///
 /// # Errors
 /// EAGAIN or ENOMEM when the machine has no room for one; what `execve` says of the program (ENOENT, EACCES, ENOEXEC).
-pub(crate) fn spawn(launch: Launch<'_>) -> io::Result<Launched> {
-    let (program, arguments) = launch
-        .argv
-        .split_first()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
-    let mut command = Command::new(program);
-    command.args(arguments);
-    if let Some(environment) = &launch.environment {
-        command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
-    }
-    match launch.stdin {
-        Stdin::Null => command.stdin(Stdio::null()),
-        Stdin::Inherit => command.stdin(Stdio::inherit()),
-        Stdin::From(descriptor) => command.stdin(descriptor),
-    };
-    if let Some(output) = launch.output {
-        command.stdout(output.try_clone()?).stderr(output);
-    }
+pub(crate) fn spawn(launch: Launch<'_>) -> Result<Launched, NotMade> {
+    let image = Image::new(&launch)?;
+    let first = launch.descriptors.iter().map(|&(_, target)| target.saturating_add(1)).max();
+    let first = first.unwrap_or(0).max(FIRST_SOURCE);
     // Sources out of the way of the targets, so that no dup2 overwrites the source of the next.
-    let mut descriptors = Vec::with_capacity(launch.descriptors.len());
-    for (descriptor, target) in launch.descriptors {
-        descriptors.push((rustix::io::fcntl_dupfd_cloexec(&descriptor, FIRST_SOURCE)?, target));
+    let source = |descriptor: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(descriptor, first);
+    let mut descriptors = Vec::with_capacity(launch.descriptors.len() + 3);
+    let mut give = |descriptor: &OwnedFd, target: RawFd| -> io::Result<()> {
+        descriptors.push((source(descriptor)?, target));
+        Ok(())
+    };
+    match &launch.stdin {
+        Stdin::Null => {
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            give(&rustix::fs::open("/dev/null", flags, Mode::empty()).map_err(io::Error::from)?, 0)?;
+        }
+        Stdin::Inherit => {}
+        Stdin::From(descriptor) => give(descriptor, 0)?,
     }
-    let (refusals, refusals_write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?;
+    if let Some(output) = &launch.output {
+        give(output, 1)?;
+        give(output, 2)?;
+    }
+    for (descriptor, target) in &launch.descriptors {
+        give(descriptor, *target)?;
+    }
+    let (news, ours) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(io::Error::from)?;
+    let theirs = source(&ours).map_err(io::Error::from)?;
+    drop(ours);
     let child = Child {
         group: launch.group,
         descriptors: descriptors.iter().map(|(source, target)| (source.as_raw_fd(), *target)).collect(),
-        refusals: refusals_write.as_raw_fd(),
+        news: theirs.as_raw_fd(),
         mask: launch.mask,
         ids: launch.user.map(|user| (user.uid, user.gid, user.groups.clone())),
+        working_dir: launch.working_dir.map(|dir| c_string(dir.as_os_str().as_bytes())).transpose()?,
         umask: launch.process.and_then(|process| process.umask),
         nice: launch.process.and_then(|process| process.nice),
         oom_score_adj: launch
@@ -133,26 +187,80 @@ pub(crate) fn spawn(launch: Launch<'_>) -> io::Result<Launched> {
             .and_then(|process| process.oom_score_adj)
             .and_then(|value| CString::new(value.to_string()).ok()),
         rlimits: launch.process.map(limits).unwrap_or_default(),
+        image,
     };
-    #[allow(
-        unsafe_code,
-        reason = "the closure calls nothing but system calls on memory that was made before the fork"
-    )]
-    unsafe {
-        command.pre_exec(move || child.become_it());
+    let pid = child.fork()?;
+    drop(theirs);
+    let mut said = Vec::new();
+    // Ends when the program runs, or the child has ended: either closes its end.
+    std::io::Read::read_to_end(&mut std::fs::File::from(news), &mut said)?;
+    if let Some(not_made) = failure(&said) {
+        // Nobody else knows of it, and it ends at once.
+        let _ = waitpid(pid, None);
+        return Err(not_made);
     }
-    let pid = Pid::from_raw(command.spawn()?.id().cast_signed());
-    drop(refusals_write);
-    drop(command);
-    Ok(Launched { pid, refused: read_refusals(refusals) })
+    let refused = OPTIONAL.iter().filter(|(byte, _)| said.contains(byte)).map(|&(_, what)| what).collect();
+    Ok(Launched { pid, refused })
 }
 
-fn read_refusals(pipe: OwnedFd) -> Vec<&'static str> {
-    // The program runs, so its ends of the pipe are closed: what is there is all there will be.
-    let mut bytes = [0; OPTIONAL.len()];
-    let said = nix::unistd::read(&pipe, &mut bytes).unwrap_or(0);
-    let said = bytes.get(..said).unwrap_or_default();
-    OPTIONAL.iter().filter(|(byte, _)| said.contains(byte)).map(|&(_, what)| what).collect()
+fn failure(said: &[u8]) -> Option<NotMade> {
+    let (message, errno) = said.split_last_chunk::<4>()?;
+    let (_, step) = STEPS.into_iter().find(|(byte, _)| message.last() == Some(byte))?;
+    Some(NotMade { step, error: io::Error::from_raw_os_error(i32::from_ne_bytes(*errno)) })
+}
+
+fn c_string(bytes: &[u8]) -> io::Result<CString> {
+    CString::new(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a text holds a zero byte"))
+}
+
+/// What execve(2) is given, made before the fork.
+struct Image {
+    /// Where the program may be; the first that is there counts.
+    places: Vec<CString>,
+    arguments: Vec<CString>,
+    environment: Vec<CString>,
+    lenient: bool,
+}
+
+impl Image {
+    fn new(launch: &Launch<'_>) -> io::Result<Self> {
+        let program = launch.argv.first().filter(|program| !program.is_empty());
+        let program =
+            program.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
+        let variables: Vec<(Vec<u8>, Vec<u8>)> = match &launch.environment {
+            Some(variables) => variables
+                .iter()
+                .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+                .collect(),
+            None => std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect(),
+        };
+        let path = variables.iter().find(|(name, _)| name == b"PATH").map(|(_, value)| value.as_slice());
+        let places = if program.contains('/') {
+            vec![c_string(program.as_bytes())?]
+        } else {
+            let join = |folder: &[u8]| c_string(&[folder, b"/", program.as_bytes()].concat());
+            // An empty entry is the working directory, which is nowhere to look for programs in.
+            path.unwrap_or(b"/usr/bin:/bin")
+                .split(|&byte| byte == b':')
+                .filter(|folder| !folder.is_empty())
+                .map(join)
+                .collect::<io::Result<_>>()?
+        };
+        Ok(Image {
+            places,
+            arguments: launch.argv.iter().map(|word| c_string(word.as_bytes())).collect::<io::Result<_>>()?,
+            environment: variables
+                .iter()
+                .map(|(name, value)| c_string(&[name, b"=".as_slice(), value].concat()))
+                .collect::<io::Result<_>>()?,
+            lenient: launch.lenient,
+        })
+    }
+}
+
+/// Strings as the kernel wants them: pointers, and a null one behind the last.
+fn pointers<'a>(strings: impl IntoIterator<Item = &'a CString>) -> Vec<*const c_char> {
+    strings.into_iter().map(|string| string.as_ptr()).chain([null()]).collect()
 }
 
 fn limits(process: &config::Process) -> Vec<(libc::__rlimit_resource_t, u64)> {
@@ -180,25 +288,70 @@ fn limits(process: &config::Process) -> Vec<(libc::__rlimit_resource_t, u64)> {
 struct Child {
     group: Group,
     descriptors: Vec<(RawFd, RawFd)>,
-    refusals: RawFd,
+    /// Where it tells what was refused, and what failed.
+    news: RawFd,
     mask: SigSet,
     ids: Option<(u32, u32, Vec<u32>)>,
+    working_dir: Option<CString>,
     umask: Option<u32>,
     nice: Option<i32>,
     oom_score_adj: Option<CString>,
     rlimits: Vec<(libc::__rlimit_resource_t, u64)>,
+    image: Image,
+}
+
+/// What the child calls execve(2) with.
+struct Pointers {
+    arguments: Vec<*const c_char>,
+    /// The same for sh, but for the script's place, which is put in second.
+    shell: Vec<*const c_char>,
+    environment: Vec<*const c_char>,
 }
 
 impl Child {
+    #[allow(unsafe_code, reason = "the child calls nothing but system calls on memory made before the fork")]
+    fn fork(&self) -> io::Result<Pid> {
+        let image = &self.image;
+        let mut pointers = Pointers {
+            arguments: pointers(&image.arguments),
+            shell: pointers(image.arguments.first().into_iter().chain(&image.arguments)),
+            environment: pointers(&image.environment),
+        };
+        let mut before = SigSet::empty();
+        // Until it is its own program, the child would answer a signal with our handler.
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
+        // SAFETY: between fork and exec there are system calls only.
+        let forked = unsafe { libc::fork() };
+        if forked == 0 {
+            let (step, errno) = self.become_it(&mut pointers);
+            // SAFETY: ends this process, without anything of our memory being looked at again.
+            unsafe {
+                self.tell(step);
+                libc::write(self.news, (&raw const errno).cast(), size_of::<libc::c_int>());
+                libc::_exit(127);
+            }
+        }
+        let error = io::Error::last_os_error();
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+        if forked == -1 { Err(error) } else { Ok(Pid::from_raw(forked)) }
+    }
+
+    /// Becomes the program, and otherwise returns: the step that failed, and errno.
     #[allow(unsafe_code, reason = "between fork and exec only plain system calls are safe")]
-    fn become_it(&self) -> io::Result<()> {
-        let done = |result: libc::c_int| if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    fn become_it(&self, pointers: &mut Pointers) -> (u8, libc::c_int) {
+        macro_rules! done {
+            ($step:literal, $call:expr) => {
+                if $call == -1 {
+                    return ($step, errno());
+                }
+            };
+        }
         // SAFETY: system calls only, on descriptors and memory that belong to this process.
         unsafe {
             match self.group {
-                Group::Session => done(libc::setsid())?,
+                Group::Session => done!(b'M', libc::setsid()),
                 Group::Foreground => {
-                    done(libc::setpgid(0, 0))?;
+                    done!(b'M', libc::setpgid(0, 0));
                     // Not on every terminal; a background process that asks for it would be stopped by SIGTTOU.
                     libc::signal(libc::SIGTTOU, libc::SIG_IGN);
                     libc::tcsetpgrp(0, libc::getpgrp());
@@ -208,44 +361,83 @@ impl Child {
             // What we inherited ourselves without knowing must not reach a program.
             libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
             for &(source, target) in &self.descriptors {
-                done(libc::dup2(source, target))?;
+                done!(b'M', libc::dup2(source, target));
             }
             if let Some(value) = &self.oom_score_adj {
                 let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
                 let bytes = value.as_bytes();
                 if file == -1 || libc::write(file, bytes.as_ptr().cast(), bytes.len()) == -1 {
-                    self.refuse(b'o');
+                    self.tell(b'o');
                 }
             }
             if let Some(nice) = self.nice
                 && libc::setpriority(libc::PRIO_PROCESS, 0, nice) == -1
             {
-                self.refuse(b'n');
+                self.tell(b'n');
             }
             for &(resource, value) in &self.rlimits {
                 let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
                 if libc::setrlimit(resource, &raw const limit) == -1 {
-                    self.refuse(b'r');
+                    self.tell(b'r');
                 }
             }
             if let Some((uid, gid, groups)) = &self.ids {
-                done(libc::setgroups(groups.len(), groups.as_ptr()))?;
-                done(libc::setgid(*gid))?;
-                done(libc::setuid(*uid))?;
+                done!(b'U', libc::setgroups(groups.len(), groups.as_ptr()));
+                done!(b'U', libc::setgid(*gid));
+                done!(b'U', libc::setuid(*uid));
+            }
+            if let Some(dir) = &self.working_dir {
+                done!(b'E', libc::chdir(dir.as_ptr()));
             }
             if let Some(umask) = self.umask {
                 libc::umask(umask);
             }
+            // Rust ignores it in us, and what is ignored stays so in a new program.
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
             // Last, so that no signal finds the process half made.
-            done(libc::sigprocmask(libc::SIG_SETMASK, self.mask.as_ref(), std::ptr::null_mut()))
+            done!(b'M', libc::sigprocmask(libc::SIG_SETMASK, self.mask.as_ref(), std::ptr::null_mut()));
         }
+        (b'X', self.execute(pointers))
+    }
+
+    /// Returns errno where no place holds a program that can be run.
+    #[allow(unsafe_code, reason = "between fork and exec only plain system calls are safe")]
+    fn execute(&self, pointers: &mut Pointers) -> libc::c_int {
+        let Pointers { arguments, shell, environment } = pointers;
+        let mut said = libc::ENOENT;
+        for place in &self.image.places {
+            // SAFETY: the lists end with a null pointer, and their strings live as long as `self`.
+            let why = unsafe {
+                libc::execve(place.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+                let why = errno();
+                if why == libc::ENOEXEC && self.image.lenient {
+                    if let Some(script) = shell.get_mut(1) {
+                        *script = place.as_ptr();
+                    }
+                    libc::execve(c"/bin/sh".as_ptr(), shell.as_ptr(), environment.as_ptr());
+                }
+                why
+            };
+            match why {
+                // A later place may hold it; if none does, that it may not be run here says more.
+                libc::EACCES => said = why,
+                libc::ENOENT | libc::ENOTDIR if said == libc::EACCES => {}
+                libc::ENOENT | libc::ENOTDIR => said = why,
+                _ => return why,
+            }
+        }
+        said
     }
 
     #[allow(unsafe_code, reason = "between fork and exec only plain system calls are safe")]
-    fn refuse(&self, byte: u8) {
+    fn tell(&self, byte: u8) {
         // SAFETY: one byte of our own stack into a descriptor of our own.
         unsafe {
-            libc::write(self.refusals, (&raw const byte).cast(), 1);
+            libc::write(self.news, (&raw const byte).cast(), 1);
         }
     }
+}
+
+fn errno() -> libc::c_int {
+    io::Error::last_os_error().raw_os_error().unwrap_or(0)
 }

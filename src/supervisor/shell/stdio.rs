@@ -19,7 +19,12 @@ pub(crate) struct Stream(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     way: Way,
+    /// Lines that the reader does not know that he lacks.
     dropped: u64,
+    /// All of them.
+    dropped_ever: u64,
+    /// The last piece that went out ends within a line whose rest did not.
+    torn: bool,
 }
 
 #[derive(Debug)]
@@ -59,20 +64,17 @@ impl Stream {
                 _ => Way::Asked(inherited),
             },
         };
-        Stream(Arc::new(Mutex::new(Inner { way, dropped: 0 })))
+        Stream(Arc::new(Mutex::new(Inner { way, dropped: 0, dropped_ever: 0, torn: false })))
     }
 
-    /// Writes whole lines, or drops them.
-    pub(crate) fn write_lines(&self, text: &[u8]) {
+    /// Writes whole lines, or drops them; how many.
+    pub(crate) fn write_lines(&self, text: &[u8]) -> u64 {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.dropped > 0 {
-            let notice =
-                format!("polar-supervisor: {} lines were dropped: nobody read them\n", inner.dropped);
-            if inner.put(notice.as_bytes()) {
-                inner.dropped = 0;
-            }
-        }
+        inner.catch_up();
+        let before = inner.dropped_ever;
         let mut rest = text;
+        // The line to which the next piece belongs was dropped, and counted.
+        let mut within = false;
         while !rest.is_empty() {
             // As many whole lines as a pipe takes at once; a longer line goes in pieces.
             let room = rest.get(..PIPE_BUF).unwrap_or(rest);
@@ -83,11 +85,24 @@ impl Stream {
             };
             let (piece, more) = rest.split_at_checked(end).unwrap_or((rest, &[]));
             if inner.dropped > 0 || !inner.put(piece) {
-                let lines = piece.iter().filter(|&&byte| byte == b'\n').count();
-                inner.dropped += u64::try_from(lines.max(1)).unwrap_or(1);
+                let ends = piece.iter().filter(|&&byte| byte == b'\n').count();
+                let begun = usize::from(!piece.ends_with(b"\n"));
+                let lines = u64::try_from(ends + begun - usize::from(within)).unwrap_or(1);
+                inner.dropped += lines;
+                inner.dropped_ever += lines;
+                within = begun > 0;
+            } else {
+                inner.torn = !piece.ends_with(b"\n");
+                within = false;
             }
             rest = more;
         }
+        inner.dropped_ever - before
+    }
+
+    /// How many lines were dropped since the start.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).dropped_ever
     }
 }
 
@@ -97,6 +112,19 @@ pub fn complain(text: &str) {
 }
 
 impl Inner {
+    /// Says what was dropped, once there is room for that.
+    fn catch_up(&mut self) {
+        if self.dropped == 0 {
+            return;
+        }
+        let begin = if self.torn { "\n" } else { "" };
+        let notice =
+            format!("{begin}polar-supervisor: {} lines were dropped: nobody read them\n", self.dropped);
+        if self.put(notice.as_bytes()) {
+            (self.dropped, self.torn) = (0, false);
+        }
+    }
+
     /// Whether it was taken.
     fn put(&mut self, bytes: &[u8]) -> bool {
         let written = match &self.way {
@@ -106,14 +134,14 @@ impl Inner {
                 true => rustix::io::write(fd, bytes),
                 false => Err(Errno::AGAIN),
             },
-            Way::Nowhere => return true,
+            Way::Nowhere => return false,
         };
         match written {
             Ok(_) => true,
             // The reader has gone: nothing will be read any more.
             Err(Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN | Errno::BADF) => {
                 self.way = Way::Nowhere;
-                true
+                false
             }
             // A full pipe, a full disk, a disk that fails for a moment: the next line may find its way.
             Err(_) => false,

@@ -1,19 +1,35 @@
 //! The processes of a run: its main process, all that descends from it, and what is left when it has ended.
+//!
+//! An orphan is given to us, so what a run leaves behind is found among our own children: one list of the kernel's, and not
+//! all processes of the machine.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process_group};
+
 use crate::engine::title::{is_backend, is_postmaster, is_server};
-use crate::supervisor::procfs::{Stat, cwd, living, name, title, uid};
+use crate::supervisor::procfs::{Stat, cwd, has_variable, living, name, own_children, stat, title, uid};
 
 /// The living processes that descend from `main`, or are in its session, `main` itself included.
 pub(crate) fn members(main: i32) -> Vec<Stat> {
-    family(main, &living())
+    family(&[main], &living(), |process| process.session == main)
 }
 
-fn family(main: i32, all: &[Stat]) -> Vec<Stat> {
+/// The living processes of the group that `leader` made.
+pub(crate) fn group(leader: i32) -> Vec<Stat> {
+    // Asked first, for it costs nothing.
+    if Pid::from_raw(leader).is_none_or(|group| test_kill_process_group(group) == Err(Errno::SRCH)) {
+        return Vec::new();
+    }
+    living().into_iter().filter(|process| process.group == leader).collect()
+}
+
+/// The roots, what else is `of_it`, and all that descends from those.
+fn family(roots: &[i32], all: &[Stat], of_it: impl Fn(&Stat) -> bool) -> Vec<Stat> {
     let mut family: BTreeSet<i32> =
-        all.iter().filter(|p| p.pid == main || p.session == main).map(|p| p.pid).collect();
+        all.iter().filter(|p| roots.contains(&p.pid) || of_it(p)).map(|p| p.pid).collect();
     loop {
         let before = family.len();
         let children: Vec<i32> = all.iter().filter(|p| family.contains(&p.parent)).map(|p| p.pid).collect();
@@ -24,44 +40,70 @@ fn family(main: i32, all: &[Stat]) -> Vec<Stat> {
     }
 }
 
-/// What is left of a run whose main process has ended.
-#[derive(Debug, Clone)]
-pub(crate) struct Ended<'a> {
-    /// The main process that was.
-    pub(crate) main: i32,
-    /// When it ended, in clock ticks since boot: what started later is no leftover.
-    pub(crate) at_ticks: u64,
-    /// The directory that an engine and all its backends work in.
-    pub(crate) working_dir: Option<&'a Path>,
-    /// The user that they run as.
-    pub(crate) uid: u32,
+/// Our own children, those that nobody of ours has made included.
+pub(crate) fn children() -> Vec<i32> {
+    let me = std::process::id().cast_signed();
+    own_children().unwrap_or_else(|| {
+        living().into_iter().filter(|process| process.parent == me).map(|process| process.pid).collect()
+    })
 }
 
-/// The living processes that `ended` has left behind.
+/// A main process that has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    /// It.
+    pub(crate) main: i32,
+    /// When, in clock ticks since boot: what started later is no leftover.
+    pub(crate) at_ticks: u64,
+}
+
+impl Ended {
+    /// Those that live and are not younger than the end.
+    fn living_of<'a>(&'a self, orphans: &'a [i32]) -> impl Iterator<Item = Stat> + 'a {
+        let orphans = orphans.iter().filter_map(|&pid| stat(pid));
+        orphans.filter(|process| process.lives() && process.start_ticks <= self.at_ticks)
+    }
+}
+
+/// The living processes that an engine has left behind, of these `orphans`.
 ///
-/// Orphans of ours (of this process, which is their reaper) count when they work in the run's directory: an engine's
-/// backends have sessions of their own. Nobody's `tar` or `pg_dump` of that directory is one. Root without CAP_SYS_PTRACE (a default container) may not read that directory;
-/// then a backend's title and the engine's user tell. A backend whose parent is its reaper is a dead postmaster's, so
-/// should it be another engine's after all, it is one that has to end as well.
+/// They count when they work in the run's directory, `working_dir`: an engine's backends have sessions of their own.
+/// Nobody's `tar` or `pg_dump` of that directory is one. Root without CAP_SYS_PTRACE (a default container) may not read
+/// that directory; then a backend's title and the engine's user tell. A backend whose parent is its reaper is a dead
+/// postmaster's, so should it be another engine's after all, it is one that has to end as well.
 ///
 /// A postmaster is never a leftover: it is somebody else's, who starts the engine while the death of ours is on its way
 /// to us.
-pub(crate) fn leftovers(ended: &Ended<'_>, known: &BTreeSet<i32>) -> Vec<Stat> {
-    let me = std::process::id().cast_signed();
-    let all = living();
-    let orphan = |p: &Stat| {
-        p.parent == me
-            && !known.contains(&p.pid)
-            && p.start_ticks <= ended.at_ticks
-            && (p.session == ended.main
-                || ended.working_dir.filter(|_| is_server(&name(p.pid))).is_some_and(
-                    |dir| match cwd(p.pid) {
-                        Some(cwd) => cwd == dir && !is_postmaster(&title(p.pid)),
-                        None => uid(p.pid) == Some(ended.uid) && is_backend(&title(p.pid)),
-                    },
-                ))
+pub(crate) fn engine_leftovers(
+    ended: &Ended,
+    orphans: &[i32],
+    working_dir: Option<&Path>,
+    user: u32,
+) -> Vec<Stat> {
+    let works_there = |p: &Stat| {
+        working_dir.filter(|_| is_server(&name(p.pid))).is_some_and(|dir| match cwd(p.pid) {
+            Some(cwd) => cwd == dir && !is_postmaster(&title(p.pid)),
+            None => uid(p.pid) == Some(user) && is_backend(&title(p.pid)),
+        })
     };
-    all.iter().filter(|p| orphan(p)).copied().collect()
+    ended.living_of(orphans).filter(|p| p.session == ended.main || works_there(p)).collect()
+}
+
+/// The living processes of the group that a command made.
+pub(crate) fn group_leftovers(ended: &Ended) -> Vec<Stat> {
+    group(ended.main).into_iter().filter(|process| process.start_ticks <= ended.at_ticks).collect()
+}
+
+/// The living processes that a command has left behind, of these `orphans`, and what descends from them: those of its
+/// session, and a daemon that has left it and bears the run's `mark` in its environment. Root without CAP_SYS_PTRACE may
+/// not read the environment of another user's process: such a daemon is not seen.
+pub(crate) fn tree_leftovers(ended: &Ended, orphans: &[i32], mark: &str) -> Vec<Stat> {
+    let left: Vec<i32> = ended
+        .living_of(orphans)
+        .filter(|p| p.session == ended.main || has_variable(p.pid, mark) == Some(true))
+        .map(|p| p.pid)
+        .collect();
+    if left.is_empty() { Vec::new() } else { family(&left, &living(), |_| false) }
 }
 
 #[cfg(test)]
@@ -69,7 +111,7 @@ mod tests {
     use super::*;
 
     fn process(pid: i32, parent: i32, session: i32) -> Stat {
-        Stat { pid, state: 'S', parent, session, start_ticks: 1 }
+        Stat { pid, state: 'S', parent, group: session, session, start_ticks: 1 }
     }
 
     #[test]
@@ -83,8 +125,21 @@ mod tests {
             process(20, 1, 20),
             process(21, 20, 20),
         ];
-        let pids: Vec<i32> = family(10, &all).iter().map(|p| p.pid).collect();
-        assert_eq!(pids, [10, 11, 12, 13]);
-        assert!(family(99, &all).is_empty());
+        let pids = |main: i32| -> Vec<i32> {
+            family(&[main], &all, |p| p.session == main).iter().map(|p| p.pid).collect()
+        };
+        assert_eq!(pids(10), [10, 11, 12, 13]);
+        assert!(pids(99).is_empty());
+    }
+
+    #[test]
+    fn a_child_is_among_our_own_and_its_group_is_found() {
+        use std::os::unix::process::CommandExt;
+        let mut child = std::process::Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
+        let pid = child.id().cast_signed();
+        assert_eq!(group(pid).iter().map(|p| p.pid).collect::<Vec<_>>(), [pid]);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(group(pid), []);
     }
 }

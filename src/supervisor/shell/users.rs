@@ -2,6 +2,7 @@
 //!
 //! Read by ourselves: a static glibc must not touch NSS (a missing user crashes it where nsswitch.conf names modules).
 
+use crate::config;
 use crate::supervisor::prepare::protocol::User;
 
 /// Why there is no such user.
@@ -41,7 +42,15 @@ impl Accounts {
         }
     }
 
-    /// The user that root drops to, by name or by number; a number needs no entry.
+    /// The user that root drops to for an engine, by name or by number; a number needs no entry.
+    pub(crate) fn engine(&self, name: &str, groups: &[String]) -> Result<User, NoUser> {
+        match self.named(name, groups)? {
+            User { uid: 0, .. } => Err(NoUser::Root(name.into())),
+            user => Ok(user),
+        }
+    }
+
+    /// The user of this name or number, with the groups that list it and those that it is given.
     pub(crate) fn named(&self, name: &str, groups: &[String]) -> Result<User, NoUser> {
         let number = name.parse::<u32>().ok();
         let mut user = match (self.users().find(|user| user.name.as_deref() == Some(name)), number) {
@@ -49,15 +58,17 @@ impl Accounts {
             (None, Some(uid)) => self.current(uid, uid),
             (None, None) => return Err(NoUser::Unknown(name.into())),
         };
-        if user.uid == 0 {
-            return Err(NoUser::Root(name.into()));
-        }
         user.groups.push(user.gid);
         if let Some(name) = user.name.as_deref() {
             let listed =
                 self.groups().filter(|(_, _, members)| members.split(',').any(|member| member == name));
             user.groups.extend(listed.map(|(_, id, _)| id));
         }
+        self.with_groups(user, groups)
+    }
+
+    /// The same user in further groups, by name or by number.
+    pub(crate) fn with_groups(&self, mut user: User, groups: &[String]) -> Result<User, NoUser> {
         for wanted in groups {
             let named = self.groups().find(|(group, ..)| group == wanted).map(|(_, id, _)| id);
             user.groups
@@ -66,6 +77,30 @@ impl Accounts {
         user.groups.sort_unstable();
         user.groups.dedup();
         Ok(user)
+    }
+
+    /// Who a program runs as, and whether PID 1 must become that user for it.
+    pub(crate) fn of(&self, program: &config::Program) -> Result<(User, bool), NoUser> {
+        let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        let process = &program.process;
+        if !nix::unistd::geteuid().is_root() {
+            // What the process has it keeps, whatever the passwd file says of its group.
+            return Ok((User { gid, ..self.current(uid, gid) }, false));
+        }
+        if program.kind.engine().is_some() {
+            let name = process.user.as_deref().unwrap_or("postgres");
+            return self.engine(name, &process.groups).map(|user| (user, true));
+        }
+        let own = || {
+            let groups = nix::unistd::getgroups().unwrap_or_default();
+            let groups = groups.into_iter().map(nix::unistd::Gid::as_raw).collect();
+            User { gid, groups, ..self.current(uid, gid) }
+        };
+        match process.user.as_deref() {
+            None if process.groups.is_empty() => Ok((own(), false)),
+            None => self.with_groups(own(), &process.groups).map(|user| (user, true)),
+            Some(name) => self.named(name, &process.groups).map(|user| (user, true)),
+        }
     }
 
     /// The user with this id; it may have no entry, and then has this group.
@@ -125,8 +160,17 @@ mod tests {
     #[test]
     fn what_does_not_exist_is_named() {
         assert_eq!(accounts().named("polar", &[]), Err(NoUser::Unknown("polar".into())));
-        assert_eq!(accounts().named("root", &[]), Err(NoUser::Root("root".into())));
+        assert_eq!(accounts().engine("root", &[]), Err(NoUser::Root("root".into())));
+        assert_eq!(accounts().engine("0", &[]), Err(NoUser::Root("0".into())));
         assert_eq!(accounts().named("postgres", &["wheel".into()]), Err(NoUser::Group("wheel".into())));
+    }
+
+    #[test]
+    fn what_is_no_engine_may_run_as_root() {
+        let root = accounts().named("root", &["disk".into()]).unwrap();
+        assert_eq!((root.uid, root.groups, root.home.as_str()), (0, vec![0, 6], "/root"));
+        let own = User { groups: vec![0, 4], ..accounts().current(0, 0) };
+        assert_eq!(accounts().with_groups(own, &["disk".into()]).map(|user| user.groups), Ok(vec![0, 4, 6]));
     }
 
     #[test]

@@ -27,6 +27,10 @@ const WATCH_AGAIN: Duration = Duration::from_secs(1);
 /// The first pause between looks at a pid file that is not ready yet; it doubles up to the last.
 const PID_FILE_POLL: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(1));
 
+/// Files in the data directory that make an engine a standby, or a PolarDB node that only reads. Of PostgreSQL 11:
+/// `recovery.conf`, which the end of a recovery renames.
+const STANDBY_FILES: [&str; 3] = ["recovery.conf", "replica.signal", "standby.signal"];
+
 /// What is watched for one program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -48,6 +52,8 @@ pub(crate) enum Seen {
     PidFile(Id, Option<i32>),
     /// The engine of this run says that it is ready.
     Ready(Id, Run),
+    /// The engine of this run, which is ready, is a standby, or takes writes.
+    Standby(Id, Run, bool),
     /// What people should know.
     Note(Id, String),
 }
@@ -116,6 +122,8 @@ struct Watched {
     /// Process and start time of the pid file that was told of last.
     pid_file: Option<(i32, i64)>,
     expected: Option<Expected>,
+    /// The engine that is ready.
+    served: Option<Served>,
     noted: Option<String>,
 }
 
@@ -123,6 +131,13 @@ struct Folder {
     path: PathBuf,
     /// Device and inode of what is watched; a folder that was replaced must be watched anew.
     identity: Option<(u64, u64)>,
+}
+
+struct Served {
+    run: Run,
+    pid: i32,
+    /// Whether it is a standby, as was told of last.
+    standby: Option<bool>,
 }
 
 struct Expected {
@@ -196,14 +211,15 @@ impl<F: Fn(Seen) -> bool> Looker<F> {
             }
             let folders = paths.into_iter().map(|path| Folder { path, identity: None }).collect();
             // A program whose keys have changed is the same program: what is known and awaited of it stays so.
-            let same = old.iter_mut().find(|known| known.target.id == target.id);
+            let mut same = old.iter_mut().find(|known| known.target.id == target.id);
             let (same_lock, same_data) = same.as_ref().map_or((false, false), |known| {
                 (known.target.lock_file == target.lock_file, known.target.data_dir == target.data_dir)
             });
             self.targets.push(Watched {
                 lock: same.as_ref().filter(|_| same_lock).map_or(Lock::Unknown, |known| known.lock),
                 pid_file: same.as_ref().filter(|_| same_data).and_then(|known| known.pid_file),
-                expected: same.and_then(|known| known.expected.take()),
+                expected: same.as_mut().and_then(|known| known.expected.take()),
+                served: same.and_then(|known| known.served.take()),
                 target,
                 folders,
                 noted: None,
@@ -254,6 +270,7 @@ impl<F: Fn(Seen) -> bool> Looker<F> {
     fn set_expected(&mut self, id: Id, expected: Option<Expected>) {
         if let Some(watched) = self.targets.iter_mut().find(|watched| watched.target.id == id) {
             watched.expected = expected;
+            watched.served = None;
         }
     }
 
@@ -363,11 +380,14 @@ impl Watched {
                 }
             }
         }
-        let Some(expected) = self.expected.as_mut() else { return true };
-        if found.is_ok_and(|found| found.is_some_and(|(file, stamp)| expected.ready(&file, stamp))) {
-            let run = expected.run;
+        let found = found.ok().flatten();
+        let status = found.as_ref().and_then(|(file, _)| Some((file.pid, file.status?)));
+        let Some(expected) = self.expected.as_mut() else { return self.look_at_standby(status, tell) };
+        if found.is_some_and(|(file, stamp)| expected.ready(&file, stamp)) {
+            let (run, pid) = (expected.run, expected.pid);
             self.expected = None;
-            return tell(Seen::Ready(self.target.id, run));
+            self.served = Some(Served { run, pid, standby: None });
+            return tell(Seen::Ready(self.target.id, run)) && self.look_at_standby(status, tell);
         }
         let at = Instant::now();
         if expected.look_at <= at {
@@ -375,6 +395,30 @@ impl Watched {
             expected.pause = (expected.pause * 2).min(PID_FILE_POLL.1);
         }
         true
+    }
+
+    /// A hot standby says `ready` as well, so the file tells that makes it one; a promotion removes that.
+    fn look_at_standby(&mut self, status: Option<(i32, Status)>, tell: &impl Fn(Seen) -> bool) -> bool {
+        let Some(served) = self.served.as_mut() else { return true };
+        let cold = match status {
+            Some((pid, Status::Standby)) if pid == served.pid => true,
+            Some((pid, Status::Ready)) if pid == served.pid => false,
+            _ => return true,
+        };
+        let mut standby = cold;
+        for name in STANDBY_FILES {
+            match fs::symlink_metadata(self.target.data_dir.join(name)) {
+                Ok(_) => standby = true,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // What cannot be read is no news.
+                Err(_) => return true,
+            }
+        }
+        if served.standby == Some(standby) {
+            return true;
+        }
+        served.standby = Some(standby);
+        tell(Seen::Standby(self.target.id, served.run, standby))
     }
 
     fn note(&mut self, text: String, tell: &impl Fn(Seen) -> bool) {

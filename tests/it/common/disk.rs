@@ -65,7 +65,12 @@ impl Frozen {
     /// Freezes the disk of the data directory.
     pub fn data_of(instance: &Instance) -> Self {
         // The mount point cannot be seen from here but by PID 1's root; the handle outlives PID 1.
-        let frozen = Self(File::open(instance.inside("data")).expect("the data directory"));
+        Self::of(&instance.inside("data"))
+    }
+
+    /// Freezes the disk on which a folder lies.
+    pub fn of(folder: &Path) -> Self {
+        let frozen = Self(File::open(folder).expect("a folder"));
         frozen.fsfreeze("-f").success();
         frozen
     }

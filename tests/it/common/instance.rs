@@ -270,10 +270,12 @@ impl Instance {
         self.boot();
     }
 
-    /// All processes of the instance's PID namespace.
+    /// All processes of the instance's PID namespace, but for the writer of log files: it comes and goes with what there
+    /// is to write.
     pub fn processes(&self) -> Vec<Process> {
         let Some(running) = &self.running else { return Vec::new() };
         let all = Process::all().into_iter();
+        let all = all.filter(|process| process.command != "/proc/self/exe writer");
         all.filter(|process| namespace(process.pid).as_ref() == Some(&running.namespace)).collect()
     }
 

@@ -3,6 +3,7 @@
 
 mod builder;
 mod command;
+mod control;
 mod database;
 mod dir;
 mod disk;
@@ -19,6 +20,7 @@ mod wait;
 
 pub use builder::{Builder, Output, SUPERVISOR};
 pub use command::{Done, Plain, as_user, finish};
+pub use control::Client;
 pub use dir::TestDir;
 pub use disk::{Disk, Frozen};
 pub use fake::{Session, append};

@@ -1,56 +1,69 @@
-//! What must hold in each step of any history. The books are kept from the events alone, apart from the core's.
+//! The books on any history, kept from the events alone, apart from the core's; `checks` holds the core against them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::backoff;
-use super::world::{Process, World};
+use super::world::World;
 use super::*;
 
 /// The books on one program.
 #[derive(Default)]
-struct Book {
-    locked: Option<bool>,
-    operator_down: bool,
-    failures: u32,
+pub(super) struct Book {
+    pub(super) locked: Option<bool>,
+    pub(super) operator_down: bool,
+    pub(super) failures: u32,
     /// Nothing of it starts before.
-    pause_until: Time,
-    ready_since: Option<Time>,
+    pub(super) pause_until: Time,
+    pub(super) ready_since: Option<Time>,
     /// What its end was is not known yet: its data will tell.
-    doubt: Option<Doubt>,
+    pub(super) doubt: Option<Doubt>,
     /// A pid file that is not ours is there.
-    pid_file: bool,
+    pub(super) pid_file: bool,
     /// It has to be looked into, and not before this time.
-    unsearched: Option<Time>,
+    pub(super) unsearched: Option<Time>,
     /// It ended by itself, and nobody has looked since who runs.
-    suspect: bool,
+    pub(super) suspect: bool,
     /// It gave up, or has finished.
-    done: bool,
+    pub(super) done: bool,
     /// What its last `prepare` child said, and when.
-    verdict: Option<(Time, Prepared)>,
+    pub(super) verdict: Option<(Time, Prepared)>,
+    /// A one-shot has ended with 0, and nobody has started it since.
+    pub(super) completed: bool,
+    pub(super) removed: bool,
+    /// This run is to be stopped and started again.
+    pub(super) bounce: Option<Run>,
+    /// An operator has asked for an end harder than a fast one.
+    pub(super) named_hard: bool,
+    /// This run has failed its checks.
+    pub(super) unwell: Option<Run>,
+    /// This run was asked to end because it had failed; that counts at its end.
+    pub(super) failing: Option<Run>,
+    /// When its main process was started, while it is not ready.
+    pub(super) starting: Option<(Run, Time)>,
 }
 
 pub(super) struct Laws {
-    books: Vec<Book>,
-    last_run: u64,
+    pub(super) books: Vec<Book>,
+    pub(super) last_run: u64,
     /// When each run was first asked to end, and the hardest rung of it.
-    asked: BTreeMap<Run, (Time, Rung)>,
+    pub(super) asked: BTreeMap<Run, (Time, Rung)>,
     pub(super) shutdown: Option<Time>,
     /// How often people asked for it; a SIGQUIT hurries like the second time.
-    asks: u32,
-    gave_up: Option<u8>,
+    pub(super) asks: u32,
+    pub(super) gave_up: Option<u8>,
     /// A process was killed, crashed or had to be hurried since PID 1 is on its way out.
-    rough: bool,
+    pub(super) rough: bool,
     /// Any such thing ever.
-    ever_rough: bool,
+    pub(super) ever_rough: bool,
     /// The runs that only look.
-    searches: BTreeSet<Run>,
+    pub(super) searches: BTreeSet<Run>,
     pub(super) finished: Option<(Time, u8)>,
 }
 
 impl Laws {
-    pub(super) fn new(programs: usize) -> Self {
+    pub(super) fn new(specs: &[Spec]) -> Self {
         Laws {
-            books: (0..programs).map(|_| Book::default()).collect(),
+            books: specs.iter().map(Book::new).collect(),
             last_run: 0,
             asked: BTreeMap::new(),
             shutdown: None,
@@ -72,12 +85,12 @@ impl Laws {
         self.books[id.0].done
     }
 
-    fn is_rough(&mut self) {
+    pub(super) fn is_rough(&mut self) {
         self.ever_rough = true;
         self.rough |= self.shutdown.is_some();
     }
 
-    fn begin_shutdown(&mut self, now: Time) {
+    pub(super) fn begin_shutdown(&mut self, now: Time) {
         if self.shutdown.is_none() {
             self.shutdown = Some(now);
             self.books.iter_mut().for_each(|book| book.unwanted(now));
@@ -91,7 +104,8 @@ impl Laws {
 
     fn give_up(&mut self, spec: &Spec, id: Id, now: Time, status: u8) {
         self.books[id.0].done = true;
-        if spec.critical && spec.restart.on_give_up == OnGiveUp::Exit && self.shutdown.is_none() {
+        let counts = spec.critical && !self.books[id.0].removed;
+        if counts && spec.restart.on_give_up == OnGiveUp::Exit && self.shutdown.is_none() {
             self.begin_shutdown(now);
             self.gave_up = Some(status);
         }
@@ -110,9 +124,31 @@ impl Laws {
 }
 
 impl Book {
+    fn new(spec: &Spec) -> Self {
+        Book { locked: spec.lock_file.is_none().then_some(false), ..Book::default() }
+    }
+
     fn forget(&mut self) {
         (self.failures, self.pause_until) = (0, Time::ZERO);
-        (self.doubt, self.done) = (None, false);
+        (self.doubt, self.done, self.failing) = (None, false, None);
+    }
+
+    /// Whether its own facts let it run.
+    pub(super) fn own(&self) -> bool {
+        let held = self.locked == Some(true) || self.operator_down || self.removed;
+        !held && !self.done && !self.completed
+    }
+
+    /// A long time ready clears the failures.
+    pub(super) fn forgive(&mut self, now: Time, spec: &Spec) {
+        if self.ready_since.take().is_some_and(|since| now - since >= spec.restart.reset_after) {
+            self.failures = 0;
+        }
+    }
+
+    /// What was to be done with the process has been done, or has lost its object.
+    fn process_gone(&mut self) {
+        (self.bounce, self.unwell, self.failing, self.starting) = (None, None, None, None);
     }
 
     /// From here on what somebody else runs must be found.
@@ -130,32 +166,67 @@ impl World {
         if laws.finished.is_some() {
             return;
         }
+        let phase = |id: &Id| &self.state.programs[id.0].phase;
+        let running = |id: &Id| match phase(id) {
+            Phase::Preparing { run } | Phase::Starting { run, .. } | Phase::Up { run, .. } => Some(*run),
+            _ => None,
+        };
         match event {
+            Event::Together(events) => events.iter().for_each(|event| self.note(event)),
+            Event::Add(spec) => laws.books.push(Book::new(spec)),
+            Event::Remove(id) => {
+                let book = &mut laws.books[id.0];
+                (book.removed, book.unsearched, book.suspect) = (true, None, false);
+            }
+            Event::Respec(id, _, true) if !laws.books[id.0].removed => {
+                laws.books[id.0].forget();
+                if let Some(run) = running(id) {
+                    laws.books[id.0].bounce = Some(run);
+                }
+            }
+            Event::Unwell(id, run, _) if matches!(phase(id), Phase::Up { run: up, .. } if up == run) => {
+                laws.books[id.0].unwell = Some(*run);
+            }
             Event::Stop => laws.ask(now, 1),
             Event::Quit => laws.ask(now, 2),
-            Event::Lock(id, lock) if *lock != Lock::Unknown => {
+            Event::Lock(id, lock)
+                if *lock != Lock::Unknown && self.state.programs[id.0].spec.lock_file.is_some() =>
+            {
                 let book = &mut laws.books[id.0];
                 let was = book.locked.replace(*lock == Lock::Present);
                 if was != Some(true) && *lock == Lock::Present {
                     book.unwanted(now);
                 }
-                if was == Some(true) && *lock == Lock::Absent {
+                if was == Some(true) && *lock == Lock::Absent && !book.removed {
                     book.forget();
                 }
             }
             Event::Operator(id, wish) => {
-                let up = *wish != Wish::Down(None);
+                if laws.books[id.0].removed {
+                    return;
+                }
+                let up = !matches!(wish, Wish::Down(_));
+                if let Wish::Down(Some(rung)) | Wish::Restart(Some(rung)) = wish {
+                    laws.books[id.0].named_hard |= *rung > Rung::Fast;
+                }
                 let was = std::mem::replace(&mut laws.books[id.0].operator_down, !up);
                 if !was && !up {
                     laws.books[id.0].unwanted(now);
                 }
                 if up {
                     laws.books[id.0].forget();
+                    laws.books[id.0].completed = false;
+                }
+                match (wish, running(id)) {
+                    (Wish::Restart(_), Some(run)) => laws.books[id.0].bounce = Some(run),
+                    (Wish::Down(_), _) => laws.books[id.0].bounce = None,
+                    _ => {}
                 }
             }
             Event::PidFile(id, there) => {
                 laws.books[id.0].pid_file = *there;
-                laws.books[id.0].unsearched = there.then_some(now);
+                let removed = laws.books[id.0].removed;
+                laws.books[id.0].unsearched = there.then_some(now).filter(|_| !removed);
             }
             Event::SpawnFailed(id, run, _) | Event::Prepared(id, run, Prepared::Broke(_))
                 if laws.sent(*run).is_none() && laws.searches.contains(run) =>
@@ -176,6 +247,14 @@ impl World {
             }
             Event::SpawnFailed(id, run, _) if laws.sent(*run).is_none() => {
                 laws.books[id.0].pause_until = now + ms(1_000);
+                laws.books[id.0].process_gone();
+            }
+            Event::Prepared(id, run, verdict)
+                if laws.sent(*run).is_none() && laws.shutdown.is_none() && !laws.books[id.0].own() =>
+            {
+                // It waits for its turn to be stopped: nothing that it says counts, but that another one runs.
+                laws.books[id.0].verdict = Some((now, verdict.clone()));
+                laws.books[id.0].process_gone();
             }
             Event::Prepared(id, run, verdict) if laws.sent(*run).is_some() => {
                 laws.books[id.0].verdict = Some((now, verdict.clone()));
@@ -184,6 +263,9 @@ impl World {
                 let spec = &self.state.programs[id.0].spec;
                 let book = &mut laws.books[id.0];
                 book.verdict = Some((now, verdict.clone()));
+                let bounce = book.bounce;
+                book.process_gone();
+                book.bounce = bounce.filter(|_| *verdict == Prepared::Foreign);
                 book.suspect &= !matches!(verdict, Prepared::Go { .. } | Prepared::Foreign);
                 match verdict {
                     Prepared::Go { unclean } => match book.doubt.take() {
@@ -201,26 +283,44 @@ impl World {
                     laws.books[id.0].unwanted(now);
                 }
             }
-            Event::Ready(id, run) if laws.sent(*run).is_none() => laws.books[id.0].ready_since = Some(now),
+            Event::Ready(id, run)
+                if laws.sent(*run).is_none() && self.state.programs[id.0].spec.kind != Kind::Oneshot =>
+            {
+                let book = &mut laws.books[id.0];
+                (book.ready_since, book.starting) = (Some(now), None);
+            }
             Event::Ended(id, run, end, class) => {
+                let spec = &self.state.programs[id.0].spec;
                 let of_the_asking = matches!(
-                    (end, laws.sent(*run)),
-                    (End::Signal(15), Some(Rung::Smart))
-                        | (End::Signal(2), Some(Rung::Fast))
-                        | (End::Signal(3), Some(Rung::Immediate))
+                    (spec.stop_signal, end, laws.sent(*run)),
+                    (None, End::Signal(15), Some(Rung::Smart))
+                        | (None, End::Signal(2), Some(Rung::Fast))
+                        | (None, End::Signal(3), Some(Rung::Immediate))
+                        | (Some(15), End::Signal(15) | End::Code(_), Some(_))
                 );
                 if !matches!(end, End::Code(0) | End::Unknown) && !of_the_asking {
                     laws.is_rough();
                 }
-                let spec = &self.state.programs[id.0].spec;
                 let restart = &spec.restart;
                 let asked = laws.sent(*run).is_some();
+                let held = laws.shutdown.is_some();
                 let book = &mut laws.books[id.0];
+                let failing = book.failing.take() == Some(*run);
+                book.process_gone();
                 let was_ready = book.ready_since.is_some();
-                if book.ready_since.take().is_some_and(|since| now - since >= restart.reset_after) {
-                    book.failures = 0;
-                }
+                book.forgive(now, spec);
                 if asked {
+                    if failing && book.own() && !held {
+                        laws.fail(spec, *id, now, end.exit_status());
+                    }
+                    return;
+                }
+                if spec.kind == Kind::Oneshot && *class == Class::Clean {
+                    (book.failures, book.completed) = (0, true);
+                    return;
+                }
+                if !held && !book.own() {
+                    book.suspect = spec.prepares && matches!(class, Class::Clean | Class::Unknown);
                     return;
                 }
                 book.doubt = None;
@@ -230,7 +330,7 @@ impl World {
                             || (*class, restart.policy) == (Class::Unknown, Policy::OnFailure) =>
                     {
                         book.doubt = (*class == Class::Unknown).then_some(Doubt::Crash);
-                        book.suspect = true;
+                        book.suspect = spec.prepares;
                         book.pause_until = now + restart.clean_exit_delay;
                     }
                     Class::Clean | Class::Unknown => laws.give_up(spec, *id, now, end.exit_status()),
@@ -243,156 +343,6 @@ impl World {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// Whether the shutdown's patience is over.
-    fn overdue(&self) -> bool {
-        let limit = self.state.stop_timeout;
-        self.laws.shutdown.is_some_and(|since| self.now >= since + limit - ms(3_000).min(limit / 4))
-    }
-
-    /// Checks what the core does, just before it is done.
-    pub(super) fn check(&mut self, action: &Action) {
-        assert_eq!(self.laws.finished, None, "{action:?} after the end");
-        match action {
-            Action::Prepare(id, run) | Action::Start(id, run) => self.check_start(action, *id, *run),
-            Action::Search(id, run) => self.check_search(*id, *run),
-            Action::Adopt(id, run) => self.check_adopt(*id, *run),
-            Action::Signal(id, run, _, rung) => self.check_signal(*id, *run, *rung),
-            Action::Finish(status) => self.check_finish(*status),
-            _ => {}
-        }
-    }
-
-    fn check_alone(&mut self, action: &Action, id: Id, run: Run) {
-        assert!(run.0 > self.laws.last_run, "{run:?} is used again");
-        self.laws.last_run = run.0;
-        let body = &self.bodies[id.0];
-        assert!(body.process.is_none(), "{action:?} beside another process");
-        assert!(body.left.is_none(), "{action:?} beside what is left of an earlier run");
-    }
-
-    /// One look for each reason to look, whatever holds the program down.
-    fn check_search(&mut self, id: Id, run: Run) {
-        self.check_alone(&Action::Search(id, run), id, run);
-        self.laws.searches.insert(run);
-        let shutdown = self.laws.shutdown.is_some();
-        let book = &mut self.laws.books[id.0];
-        let held = book.locked == Some(true) || book.operator_down || book.done || shutdown;
-        let suspect = std::mem::take(&mut book.suspect) && held;
-        let due = book.unsearched.take();
-        assert!(
-            suspect || due.is_some_and(|at| at <= self.now),
-            "{id:?} is searched again and again: {due:?}"
-        );
-    }
-
-    /// What runs is taken over, whatever holds the program down: only then can it be stopped.
-    fn check_adopt(&mut self, id: Id, run: Run) {
-        self.check_alone(&Action::Adopt(id, run), id, run);
-        let verdict = self.laws.books[id.0].verdict.take().map(|(_, verdict)| verdict);
-        assert_eq!(verdict, Some(Prepared::Foreign), "adopted, but nobody found it");
-    }
-
-    fn check_start(&mut self, action: &Action, id: Id, run: Run) {
-        self.check_alone(action, id, run);
-        if matches!(action, Action::Prepare(..)) {
-            self.laws.books[id.0].unsearched = None;
-        }
-        let book = &self.laws.books[id.0];
-        assert_eq!(book.locked, Some(false), "{action:?} although locked");
-        assert!(!book.operator_down, "{action:?} against the operator's word");
-        assert!(!book.done, "{action:?} after it gave up");
-        assert_eq!(self.laws.shutdown, None, "{action:?} while PID 1 ends");
-        assert!(self.now >= book.pause_until, "{action:?} skips a pause until {:?}", book.pause_until);
-        let spec = &self.state.programs[id.0].spec;
-        for need in &spec.after {
-            let phase = &self.state.programs[need.0].phase;
-            assert!(matches!(phase, Phase::Up { .. }), "{action:?} while {need:?} is {phase:?}");
-        }
-        let verdict = book.verdict.as_ref().filter(|(at, _)| *at == self.now).map(|(_, verdict)| verdict);
-        match action {
-            Action::Start(..) if spec.prepares => {
-                assert!(matches!(verdict, Some(Prepared::Go { .. })), "{action:?} after {verdict:?}");
-            }
-            _ => {}
-        }
-    }
-
-    fn check_signal(&mut self, id: Id, run: Run, rung: Rung) {
-        let (now, overdue, hurried) = (self.now, self.overdue(), self.laws.asks > 1);
-        let program = &self.state.programs[id.0];
-        let spec = &program.spec;
-        let looks_only = self.laws.searches.contains(&run);
-        assert!(!looks_only || self.laws.shutdown.is_some(), "a look is cut short");
-        let laws = &mut self.laws;
-        let first = laws.asked.get(&run).copied();
-        assert!(first.is_none_or(|(_, sent)| rung > sent), "{rung:?} after {first:?}");
-        let since = first.map_or(now, |(since, _)| since);
-        laws.asked.insert(run, (since, rung));
-        if laws.shutdown.is_some() && first.is_none() && !overdue && !looks_only {
-            for (place, later) in self.bodies.iter().enumerate() {
-                if self.needs(Id(place), id) {
-                    assert!(later.process.is_none(), "{id:?} is stopped before {place}, which needs it");
-                }
-            }
-        }
-        let preparing = matches!(program.phase, Phase::Stopping { what: What::Prepare | What::Search, .. });
-        let early = preparing || overdue || hurried || spec.ladder.first == Rung::Kill;
-        if rung == Rung::Kill {
-            if self.bodies[id.0].process.as_ref().is_some_and(|process| process.run == run) {
-                self.laws.is_rough();
-            }
-            let budget = spec.ladder.budget;
-            assert!(early || now - since >= budget - ms(3_000).min(budget / 4), "killed too early");
-        }
-        if rung == Rung::Immediate {
-            self.laws.ever_rough = true;
-            self.laws.rough |= self.laws.shutdown.is_some() && first.is_some() && !hurried;
-        }
-    }
-
-    /// Whether `later` starts after `id`, if only by way of others.
-    fn needs(&self, later: Id, id: Id) -> bool {
-        let after = &self.state.programs[later.0].spec.after;
-        after.iter().any(|&need| need == id || self.needs(need, id))
-    }
-
-    fn check_finish(&mut self, status: u8) {
-        let Some(since) = self.laws.shutdown else { panic!("it ends although nobody asked") };
-        let gone = self.bodies.iter().all(|body| body.process.is_none() && body.left.is_none());
-        let end = since + self.state.stop_timeout;
-        assert!(gone || self.now >= end, "it ends with processes left, before its time");
-        match self.laws.gave_up {
-            Some(wanted) => assert_eq!(status, wanted, "the status of the program that gave up"),
-            None if status == 0 => assert!(gone && !self.laws.rough, "0 although not all ended in order"),
-            None => {
-                assert_eq!(status, 1);
-                assert!(!gone || self.laws.ever_rough || self.now >= end, "1 although all ended in order");
-            }
-        }
-        self.laws.finished = Some((self.now, status));
-    }
-
-    /// What must be true after each step.
-    pub(super) fn check_state(&self) {
-        if self.laws.finished.is_some() {
-            return;
-        }
-        assert_eq!(self.state.shutdown.is_some(), self.laws.shutdown.is_some(), "who ends PID 1?");
-        for (place, (program, book)) in self.state.programs.iter().zip(&self.laws.books).enumerate() {
-            let unwanted = book.locked == Some(true) || book.operator_down;
-            let rests = matches!(program.phase, Phase::Down | Phase::Failed) && program.spec.prepares;
-            let due = book.unsearched.is_some_and(|at| at <= self.now);
-            assert!(!(rests && due), "{place}: nobody looks who has written the pid file");
-            let works = |process: &&Process| unwanted && !self.laws.searches.contains(&process.run);
-            if let Some(process) = self.bodies[place].process.as_ref().filter(works)
-                && self.laws.shutdown.is_none()
-            {
-                assert!(self.laws.asked.contains_key(&process.run), "{place} runs on, not wanted");
-            }
-            assert_eq!(program.done, book.done, "{place}: gave up or not: {program:?}");
         }
     }
 }

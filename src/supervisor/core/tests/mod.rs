@@ -1,5 +1,6 @@
 //! Tests of the core: a table of every event in every phase, stories, and random histories in a simulated world.
 
+mod checks;
 mod laws;
 mod properties;
 mod search;
@@ -36,6 +37,7 @@ fn engine() -> Spec {
         bound: false,
         ready_within: None,
         ladder: Ladder { first: Rung::Fast, immediate: true, budget: ms(45_000) },
+        stop_signal: None,
         restart: Restart {
             policy: Policy::Always,
             min_backoff: ms(0),
@@ -52,7 +54,16 @@ fn engine() -> Spec {
 /// A command beside it: nothing is prepared, and its signals know no immediate rung.
 fn command(name: &str) -> Spec {
     let ladder = Ladder { first: Rung::Fast, immediate: false, budget: ms(10_000) };
-    Spec { name: name.into(), critical: false, prepares: false, ladder, ..engine() }
+    let kind = Kind::Command;
+    Spec {
+        name: name.into(),
+        kind,
+        critical: false,
+        prepares: false,
+        ladder,
+        stop_signal: Some(15),
+        ..engine()
+    }
 }
 
 fn crash(id: Id, run: u64) -> Event {

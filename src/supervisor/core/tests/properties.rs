@@ -14,25 +14,71 @@ fn specs(seed: u64) -> Vec<Spec> {
         seed = (seed / sides).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(17) ^ seed;
         usize::try_from(drawn).unwrap()
     };
-    let (count, upwards) = (1 + draw(3), draw(2) == 0);
+    let (count, upwards) = (1 + draw(5), draw(2) == 0);
     let spec = |place: usize| {
-        let mut spec = if draw(3) < 2 { engine() } else { command("command") };
         let needs = |other: &usize| if upwards { *other < place } else { *other > place };
-        spec.after = (0..count).filter(needs).filter(|_| draw(2) == 0).map(Id).collect();
-        spec.critical = draw(3) == 0;
-        spec.ladder.first = [Rung::Fast, Rung::Smart, Rung::Immediate, Rung::Kill][draw(4)];
-        spec.ladder.budget = [ms(45_000), ms(10_000), ms(2_000), ms(0)][draw(4)];
-        spec.upkeep = [None, Some(ms(20_000))][draw(2)];
-        let restart = &mut spec.restart;
-        restart.policy = [Policy::Always, Policy::Always, Policy::OnFailure, Policy::Never][draw(4)];
-        restart.min_backoff = [ms(0), ms(700)][draw(2)];
-        restart.max_backoff = [ms(30_000), ms(1_000)][draw(2)];
-        restart.reset_after = [ms(60_000), ms(2_000)][draw(2)];
-        restart.give_up_after = [0, 10, 3][draw(3)];
-        restart.on_give_up = [OnGiveUp::Stay, OnGiveUp::Exit][draw(2)];
-        spec
+        let others: Vec<Id> = (0..count).filter(needs).map(Id).collect();
+        one_spec(format!("program{place}"), &others, &mut draw)
     };
     (0..count).map(spec).collect()
+}
+
+/// A program that may need some of the others.
+fn one_spec(name: String, others: &[Id], draw: &mut impl FnMut(u64) -> usize) -> Spec {
+    let mut spec = match draw(6) {
+        0..=2 => engine(),
+        3 | 4 => command("command"),
+        _ => Spec { kind: Kind::Oneshot, ..command("oneshot") },
+    };
+    spec.name = name;
+    if spec.kind != Kind::Engine {
+        spec.lock_file = spec.lock_file.filter(|_| draw(3) == 0);
+        spec.ready_within = [None, Some(ms(500)), Some(ms(20_000))][draw(3)];
+    }
+    for &other in others {
+        match draw(6) {
+            0 | 1 => spec.after.push(other),
+            2 => spec.requires.push(other),
+            3 => {
+                spec.after.push(other);
+                spec.requires.push(other);
+            }
+            _ => {}
+        }
+    }
+    spec.bound = draw(3) == 0;
+    spec.critical = draw(3) == 0;
+    spec.ladder.first = [Rung::Fast, Rung::Smart, Rung::Immediate, Rung::Kill][draw(4)];
+    spec.ladder.budget = [ms(45_000), ms(10_000), ms(2_000), ms(0)][draw(4)];
+    spec.upkeep = [None, Some(ms(20_000))][draw(2)];
+    let restart = &mut spec.restart;
+    restart.policy = [Policy::Always, Policy::Always, Policy::OnFailure, Policy::Never][draw(4)];
+    restart.min_backoff = [ms(0), ms(700)][draw(2)];
+    restart.max_backoff = [ms(30_000), ms(1_000)][draw(2)];
+    restart.reset_after = [ms(60_000), ms(2_000)][draw(2)];
+    restart.give_up_after = [0, 10, 3][draw(3)];
+    restart.on_give_up = [OnGiveUp::Stay, OnGiveUp::Exit][draw(2)];
+    spec
+}
+
+/// A rung that an operator may name.
+fn rung(number: usize) -> Option<Rung> {
+    [None, Some(Rung::Smart), Some(Rung::Fast), Some(Rung::Immediate), Some(Rung::Kill)][number]
+}
+
+/// A program that comes into the configuration, perhaps under the name of one that has left it.
+fn newcomer(world: &World, number: u32) -> Spec {
+    let mut seed = u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut draw = |sides: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from((seed >> 33) % sides).unwrap()
+    };
+    let programs = &world.state.programs;
+    let taken = |name: &str| programs.iter().any(|other| !other.removed && other.spec.name == name);
+    let names = programs.iter().rev().filter(|program| program.removed).map(|program| &program.spec.name);
+    let gone = names.cloned().find(|name| !taken(name));
+    let known: Vec<Id> = (0..programs.len()).map(Id).filter(|_| draw(2) == 0).collect();
+    one_spec(gone.unwrap_or_else(|| format!("program{}", programs.len())), &known, &mut draw)
 }
 
 /// One thing that people or the machine do, out of a number.
@@ -42,14 +88,31 @@ fn one_move(world: &mut World, number: u32) {
     match part(0, 32) {
         0..4 => world.tell(Event::Lock(id, Lock::Present)),
         4..9 => world.tell(Event::Lock(id, Lock::Absent)),
-        9..11 => world.tell(Event::Operator(id, Wish::Down(None))),
-        11..13 => world.tell(Event::Operator(id, Wish::Up)),
+        9 | 10 => world.tell(Event::Operator(id, Wish::Down(rung(part(12, 5))))),
+        11 => world.tell(Event::Operator(id, Wish::Up)),
+        12 => world.tell(Event::Operator(id, Wish::Restart(rung(part(12, 5))))),
         13..15 => world.hurt(id, End::Signal(9)),
         15 => world.hurt(id, End::Code(0)),
         16..18 => world.tell_stale(part(12, 64)),
         18 if part(24, 4) == 3 => world.tell(Event::Stop),
         19 if part(24, 4) == 3 => world.tell(Event::Quit),
-        20 => world.tell(Event::Respec(id, world.state.programs[id.0].spec.clone(), false)),
+        20 => {
+            let spec = world.state.programs[id.0].spec.clone();
+            world.tell(Event::Respec(id, spec, part(12, 2) == 0));
+        }
+        27 => world.tell(Event::Unwell(id, world.run_of(id), "no answer".into())),
+        28 if world.state.programs[id.0].spec.kind == Kind::Engine => {
+            world.tell(Event::Standby(id, world.run_of(id), part(12, 2) == 0));
+        }
+        29 if part(24, 4) == 3 => world.tell(Event::Remove(id)),
+        30 if part(24, 2) == 0 && world.laws.finished.is_none() && world.bodies.len() < 8 => {
+            world.tell(Event::Add(newcomer(world, number)));
+        }
+        31 => {
+            let all = (0..world.bodies.len()).map(Id);
+            let wish = [Wish::Down(None), Wish::Restart(None), Wish::Up][part(12, 3)];
+            world.tell(Event::Together(all.map(|id| Event::Operator(id, wish)).collect()));
+        }
         21 => world.tell(Event::Lock(id, Lock::Unknown)),
         23..26 => world.tell(Event::PidFile(id, true)),
         26 => world.tell(Event::PidFile(id, false)),
@@ -71,20 +134,28 @@ fn world(seed: u64, dice: Vec<u16>) -> World {
 /// Once nothing goes wrong any more, everything that is wanted comes up, and a shutdown ends.
 fn comes_to_rest(world: &mut World) {
     world.calm_down();
-    let programs = (0..world.bodies.len()).map(Id);
+    let programs: Vec<Id> =
+        (0..world.bodies.len()).map(Id).filter(|id| !world.state.programs[id.0].removed).collect();
     if world.laws.shutdown.is_none() {
-        for id in programs.clone() {
-            world.tell(Event::Lock(id, Lock::Absent));
-            if !world.state.programs[id.0].operator_up || world.laws.done(id) {
-                world.tell(Event::Operator(id, Wish::Up));
+        // Twice: what was on its way down for a failure may give up at its end, and even end PID 1.
+        for _ in 0..2 {
+            for &id in &programs {
+                world.tell(Event::Lock(id, Lock::Absent));
+                if !world.state.programs[id.0].operator_up || world.laws.done(id) {
+                    world.tell(Event::Operator(id, Wish::Up));
+                }
             }
+            world.pass(ms(300_000));
         }
-        world.pass(ms(300_000));
-        for id in programs {
-            let phase = &world.state.programs[id.0].phase;
-            assert!(matches!(phase, Phase::Up { .. }), "{id:?} does not come up: {:?}", world.state);
+        for id in programs.into_iter().filter(|_| world.laws.shutdown.is_none()) {
+            let program = &world.state.programs[id.0];
+            let up = matches!(program.phase, Phase::Up { .. });
+            let done = program.completed && program.phase == Phase::Down;
+            assert!(up || done, "{id:?} does not come up: {:?}", world.state);
         }
-        world.tell(Event::Stop);
+        if world.laws.shutdown.is_none() {
+            world.tell(Event::Stop);
+        }
     }
     let since = world.laws.shutdown.unwrap();
     world.pass(world.state.stop_timeout);

@@ -50,7 +50,8 @@ fn an_adopted_postmaster_that_was_told_to_end_has_not_crashed() {
     let unclean = Prepared::Go { unclean: true };
     assert_eq!(story.at(70_010, Event::Prepared(ENGINE, Run(3), unclean)), "start 0#4");
     assert_eq!(story.failures(), 0, "it was killed by us: that is no failure to give up for");
-    assert_eq!(story.state.programs[0].last_end, Some(End::Unknown), "and is told as it was");
+    let last = story.state.programs[0].last_exit.unwrap();
+    assert_eq!((last.end, last.class), (End::Unknown, Class::Asked), "and is told as it was");
 }
 
 #[test]
@@ -184,7 +185,7 @@ fn a_program_waits_no_more_once_it_has_run() {
 
 #[test]
 fn nothing_starts_on_what_is_being_stopped_in_the_same_step() {
-    let mut story = Story::new(vec![Spec { after: vec![OTHER], ..command("link") }, command("base")]);
+    let mut story = Story::new(vec![Spec { requires: vec![OTHER], ..command("link") }, command("base")]);
     story.at(0, Event::Lock(ENGINE, Lock::Absent));
     story.at(0, Event::Lock(OTHER, Lock::Absent));
     assert_eq!(story.at(10, Event::Ready(OTHER, Run(1))), "start 0#2");

@@ -20,7 +20,7 @@ fn scenes() -> Vec<(&'static str, Story)> {
         story
     };
     let lock = |lock| Event::Lock(ENGINE, lock);
-    let fresh = || Story::new(vec![stay.clone()]);
+    let fresh = || told(Story::new(vec![stay.clone()]), vec![(0, Event::Tick)]);
     let up = || Story::up(stay.clone());
     let preparing = || told(fresh(), vec![(0, lock(Lock::Absent))]);
     let foreign = || told(preparing(), vec![(500, Event::Prepared(ENGINE, Run(1), Prepared::Foreign))]);

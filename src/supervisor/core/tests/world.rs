@@ -53,7 +53,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(specs: Vec<Spec>, stop_timeout: Duration, dice: Vec<u16>) -> Self {
         let bodies = specs.iter().map(|_| Body::default()).collect();
-        let laws = Laws::new(specs.len());
+        let laws = Laws::new(&specs);
         let state = State::new(specs, stop_timeout);
         let (now, told) = (Time::ZERO, Vec::new());
         World { state, now, bodies, laws, calm: false, told, dice, rolled: 0 }
@@ -67,6 +67,11 @@ impl World {
 
     /// Tells the core, checks what it does, and does it.
     pub(super) fn tell(&mut self, event: Event) {
+        if let Event::Add(_) = &event
+            && self.laws.finished.is_none()
+        {
+            self.bodies.push(Body::default());
+        }
         for body in &mut self.bodies {
             body.left.take_if(|left| left.until.is_some_and(|until| until <= self.now));
         }
@@ -169,6 +174,11 @@ impl World {
         }
     }
 
+    /// The run that a program has, or none that there ever was.
+    pub(super) fn run_of(&self, id: Id) -> Run {
+        self.state.programs[id.0].run().unwrap_or(Run(u64::MAX))
+    }
+
     /// Something ends the main process of a program.
     pub(super) fn hurt(&mut self, id: Id, end: End) {
         let now = self.now;
@@ -191,7 +201,9 @@ impl World {
                 process.end = Some((now, ended(id, process.run, End::Signal(9))));
             } else if process.what == What::Main && asked.is_none() {
                 process.end = None;
-                if !matches!(self.state.programs[place].phase, Phase::Up { .. }) {
+                if self.state.programs[place].spec.kind == Kind::Oneshot {
+                    process.end = Some((now + ms(10), ended(id, process.run, End::Code(0))));
+                } else if !matches!(self.state.programs[place].phase, Phase::Up { .. }) {
                     process.ready = Some(now + ms(10));
                 }
             } else if asked.is_none() {
@@ -316,9 +328,12 @@ impl World {
         if self.fails_to_spawn(id, run) {
             return;
         }
+        let once = self.state.programs[id.0].spec.kind == Kind::Oneshot;
         let end = [End::Code(0), End::Code(1), End::Signal(9), End::Signal(11)][self.roll(4)];
         let end = if adopted { End::Unknown } else { end };
         let after = [None, None, None, Some(ms(0)), Some(ms(30)), Some(ms(4_000))][self.roll(6)];
+        let after =
+            if once { [Some(ms(5)), Some(ms(900)), Some(ms(9_000)), None][self.roll(4)] } else { after };
         let rungs = [Some(Rung::Smart), Some(Rung::Fast), Some(Rung::Immediate), Some(Rung::Kill), None];
         let ready = [Some(ms(1)), Some(ms(50)), Some(ms(900)), None][self.roll(4)];
         let leaves = [None, None, None, Some(Ok(ms(100))), Some(Err(Rung::Immediate)), Some(Err(Rung::Kill))];

@@ -1,0 +1,188 @@
+//! Starting commands and one-shots, and when they count as ready.
+
+use rustix::io::Errno;
+use tokio::task::spawn_local;
+
+use super::notify::{self, Line, Socket};
+use super::probe::{self, Prober};
+use super::program::{Main, Role, Task};
+use super::spawn::{Group, Launch, Launched, NotMade, Stdin, Step, in_words, spawn};
+use super::{Input, Shell, memory};
+use crate::config::{Check, Kind};
+use crate::supervisor::core::{Class, End, Event, Id, Run, What};
+
+/// The shell's statuses for a command that could not be run.
+const NOT_FOUND: i32 = 127;
+const NOT_EXECUTABLE: i32 = 126;
+
+/// How a command tells that it is ready, where it tells by itself.
+enum Word {
+    None,
+    Socket(Socket),
+    Line(Line),
+}
+
+impl Shell {
+    pub(super) fn start_command(&mut self, id: Id, run: Run) {
+        match self.launch_command(id, run) {
+            Ok((launched, word)) => {
+                self.processes.insert(launched.pid.as_raw(), Role::Of(id, run, What::Main));
+                for what in &launched.refused {
+                    log::warn!(target: self.name(id), "the kernel refused {what}; going on without");
+                }
+                log::info!(target: self.name(id), "started, process {}", launched.pid);
+                self.await_ready(id, run, word);
+            }
+            Err(not_made) if no_room(&not_made) => {
+                self.events.push_back(Event::SpawnFailed(id, run, in_words(&not_made.error)));
+            }
+            Err(not_made) => {
+                let missing = matches!(
+                    (not_made.step, not_made.error.kind()),
+                    (Step::Execute, std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+                );
+                log::error!(target: self.name(id), "{}", self.explain_not_made(id, &not_made));
+                let end = End::Code(if missing { NOT_FOUND } else { NOT_EXECUTABLE });
+                self.events.push_back(Event::Ended(id, run, end, Class::CannotRun));
+            }
+        }
+    }
+
+    fn explain_not_made(&self, id: Id, not_made: &NotMade) -> String {
+        let program = self.programs.get(id.0);
+        let command = program.and_then(|program| program.config.kind.command());
+        let path = command.and_then(|command| command.command.first()).map_or("", String::as_str);
+        let error = &not_made.error;
+        match not_made.step {
+            Step::Make => format!("cannot run {path}: {error}"),
+            Step::User => format!(
+                "cannot run {path} as its user: {error}; give the container the capabilities SETUID and SETGID, or leave \
+                 out the keys user and groups"
+            ),
+            Step::Enter => {
+                let dir = command.map(|command| command.working_dir.display().to_string());
+                format!(
+                    "cannot run {path} in {}: {error}; make that folder, or set the key working_dir to another one",
+                    dir.unwrap_or_default()
+                )
+            }
+            Step::Execute => {
+                let remedy = match error.kind() {
+                    std::io::ErrorKind::NotFound => {
+                        "it, or the interpreter that its first line names, is not there: correct the key command, or \
+                         install it in the image"
+                    }
+                    std::io::ErrorKind::PermissionDenied => {
+                        "its user may not execute it: chmod +x, or another user"
+                    }
+                    _ if error.raw_os_error() == Some(nix::libc::ENOEXEC) => {
+                        "it is no program of this machine, and no script that begins with #!"
+                    }
+                    _ => "correct the key command",
+                };
+                format!("cannot run {path}: {error}: {remedy}")
+            }
+        }
+    }
+
+    fn launch_command(&mut self, id: Id, run: Run) -> Result<(Launched, Word), NotMade> {
+        let missing = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
+        let (capture, output) = self.open_output(id)?;
+        let program = self.programs.get_mut(id.0).ok_or_else(missing)?;
+        let mut environment = program.environment();
+        let mark = program.mark(run);
+        environment.extend(mark.split_once('=').map(|(name, value)| (name.into(), value.into())));
+        let command = program.config.kind.command().ok_or_else(missing)?;
+        let mut descriptors = Vec::new();
+        let word = match command.ready.as_ref().map(|ready| &ready.check) {
+            Some(Check::NotifySystemd) => {
+                let (socket, address) = Socket::new()?;
+                environment.push(("NOTIFY_SOCKET".into(), address));
+                Word::Socket(socket)
+            }
+            Some(Check::NotifyFd(number)) => {
+                let (line, theirs) = Line::new()?;
+                descriptors.push((theirs, *number));
+                Word::Line(line)
+            }
+            _ => Word::None,
+        };
+        let memory_kills = memory::kills();
+        let launched = spawn(Launch {
+            argv: &command.command,
+            environment: Some(environment),
+            user: program.drops.then_some(&program.user),
+            process: Some(&program.config.process),
+            stdin: Stdin::Null,
+            output,
+            descriptors,
+            mask: self.signals.inherited_mask(),
+            group: Group::Session,
+            working_dir: Some(&command.working_dir),
+            lenient: false,
+        })?;
+        program.main = Some(Main {
+            run,
+            pid: launched.pid.as_raw(),
+            from: 0,
+            capture: capture.clone(),
+            pidfd: None,
+            memory_kills,
+            ready: None,
+            live: None,
+        });
+        if let Some(capture) = capture {
+            self.read_output(id, capture);
+        }
+        Ok((launched, word))
+    }
+
+    /// Sees to it that the core learns when a command is ready; of a one-shot its end tells.
+    fn await_ready(&mut self, id: Id, run: Run, word: Word) {
+        let prober = self.prober(id, run);
+        let tell = self.tell.clone();
+        let Some(program) = self.programs.get_mut(id.0) else { return };
+        let Kind::Command(command) = &program.config.kind else { return };
+        let user = program.user.uid;
+        let Some(main) = program.main.as_mut() else { return };
+        let pid = main.pid;
+        let ready = move || _ = tell.send(Input::Ready(id, run));
+        let task = match (word, command.ready.as_ref()) {
+            (Word::Socket(socket), _) => spawn_local(notify::listen(socket, pid, user, ready)),
+            (Word::Line(line), _) => spawn_local(notify::read(line, ready)),
+            (Word::None, Some(wanted)) => {
+                spawn_local(probe::until_ready(prober, wanted.check.clone(), wanted.timeout, ready))
+            }
+            (Word::None, None) => return self.is_ready(id, run),
+        };
+        main.ready = Some(Task(task.abort_handle()));
+    }
+
+    fn prober(&self, id: Id, run: Run) -> Prober {
+        Prober { id, run, name: self.name(id).to_owned(), tell: self.tell.clone() }
+    }
+
+    /// The main process is ready: from here on its `live` checks run.
+    pub(super) fn is_ready(&mut self, id: Id, run: Run) {
+        self.events.push_back(Event::Ready(id, run));
+        if let Some(program) = self.programs.get_mut(id.0) {
+            program.last_failure = None;
+        }
+        self.look_after(id, run);
+    }
+
+    /// Begins the `live` checks of a run that is ready, as they are configured.
+    pub(super) fn look_after(&mut self, id: Id, run: Run) {
+        let prober = self.prober(id, run);
+        let Some(program) = self.programs.get_mut(id.0) else { return };
+        let live = program.config.live.clone();
+        let Some(main) = program.main.as_mut().filter(|main| main.run == run) else { return };
+        main.live = live.map(|live| Task(spawn_local(probe::live(prober, live)).abort_handle()));
+    }
+}
+
+/// Whether the machine had no room for it, which time mends.
+fn no_room(not_made: &NotMade) -> bool {
+    let error = not_made.error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(error, Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::INTR))
+}
