@@ -50,6 +50,8 @@ mod planted;
 mod planted_links;
 mod reload;
 mod restart;
+#[cfg(feature = "ctl")]
+mod serve;
 mod soak_smoke;
 mod stale;
 mod stop;
