@@ -122,6 +122,28 @@ fn an_engine_that_is_locked_and_killed() {
 }
 
 #[test]
+fn the_engine_has_nothing_to_say_of_probes() {
+    let mut it = served(Instance::builder().with_database());
+    append(&it.instance.path("data/postgresql.conf"), "log_disconnections = on\nlog_connections = on");
+    it.instance.boot();
+    it.wait_probes([200, 200, 200]);
+    let log = |it: &Served| -> String {
+        let files = std::fs::read_dir(it.instance.path("data/pg_log")).unwrap().flatten();
+        files.map(|file| std::fs::read_to_string(file.path()).unwrap()).collect()
+    };
+    // Each a look of its own, once what is remembered is too old.
+    until("several sessions in the engine's log", BOOT, || {
+        assert_eq!(it.get("/readyz").unwrap().0, 200);
+        log(&it).matches("disconnection: session time").count() >= 4
+    });
+    let log = log(&it);
+    assert!(log.contains("application_name=polarctl"), "{log}");
+    for trouble in ["could not", "unexpected EOF", "FATAL", "ERROR"] {
+        assert!(!log.contains(trouble), "{trouble} in {log}");
+    }
+}
+
+#[test]
 fn recovery_is_life() {
     let mut it = served(Instance::builder().with_database());
     let go = it.instance.path("sock/go");
