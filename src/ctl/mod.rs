@@ -96,7 +96,7 @@ fn serve(place: &Place, listen: Option<std::net::SocketAddr>) -> Result<(), Fail
             "serve: no address to listen on: --listen 127.0.0.1:9188, or [serve] listen in the configuration";
         Failure::new(Exit::Usage, "usage", text)
     })?;
-    crate::serve::run(place.socket().to_owned(), listen)
+    crate::serve::run(place.socket().to_owned(), listen, lock_file::fill_in)
         .map_err(|error| Failure::failed("serve", format!("serve: {error:#}")))
 }
 

@@ -18,7 +18,7 @@ mod pages;
 mod tests;
 mod verdict;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -29,15 +29,16 @@ use signal_hook::low_level::pipe;
 use tokio::net::{TcpListener, UnixStream};
 
 use self::pages::Pages;
+use crate::control::protocol::Lock;
 
 /// Looks that block, all together: one at the supervisor and one at each of a few engines.
 const THREADS: usize = 16;
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT. `fill_in` reads what a lock file says; it may block.
 ///
 /// # Errors
 /// The address cannot be listened on, or the machine has no room to begin.
-pub fn run(socket: PathBuf, listen: SocketAddr) -> anyhow::Result<()> {
+pub fn run(socket: PathBuf, listen: SocketAddr, fill_in: fn(&mut Lock)) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -46,13 +47,13 @@ pub fn run(socket: PathBuf, listen: SocketAddr) -> anyhow::Result<()> {
         .context("cannot begin")?;
     let done = tokio::task::LocalSet::new().block_on(&runtime, async {
         let bell = bell().context("cannot listen to signals")?;
-        let listener = TcpListener::bind(listen).await.with_context(|| cannot_listen(listen))?;
+        let listener = TcpListener::bind(listen).await.map_err(|error| cannot_listen(listen, &error))?;
         say(&format!("listening on http://{listen}, supervisor at {}", socket.display()));
         let end = async {
             // An error of its own pipe is an end as well.
             let _ = bell.readable().await;
         };
-        listen::serve(listener, Rc::new(Pages::new(socket)), end).await;
+        listen::serve(listener, Rc::new(Pages::new(socket, fill_in)), end).await;
         Ok(())
     });
     // A look that hangs on a disk must not hold the end up.
@@ -60,10 +61,19 @@ pub fn run(socket: PathBuf, listen: SocketAddr) -> anyhow::Result<()> {
     done
 }
 
-fn cannot_listen(address: SocketAddr) -> String {
-    format!(
-        "cannot listen on {address}; if another process has the port (`ss -ltnp` names it), end that one or choose \
-         another port: [serve] listen in supervisor.toml, --listen on the command line"
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+    let remedy = match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another process has the port (ss -ltnp names it): end that one, or choose another port"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "no interface has this address: choose one that `ip addr` shows, or 0.0.0.0"
+        }
+        ErrorKind::PermissionDenied => "ports below 1024 are for root: choose a higher one",
+        _ => "choose another address",
+    };
+    anyhow::anyhow!(
+        "cannot listen on {address}: {error}; {remedy}: [serve] listen in supervisor.toml, or --listen"
     )
 }
 

@@ -14,7 +14,7 @@ use super::look::{Answer, Look, Seen, at_engine, at_supervisor};
 use super::metrics;
 use super::say;
 use super::verdict::{Greetings, Probe, engines, judge, runs};
-use crate::control::protocol::Engine;
+use crate::control::protocol::{Engine, Lock};
 
 /// The limit of an answer, all in all: an orchestrator's own is a second or more.
 const WITHIN: Duration = Duration::from_millis(1900);
@@ -36,6 +36,8 @@ The first three answer with text, with ?verbose more of it, and as JSON to `Acce
 #[derive(Debug)]
 pub(super) struct Pages {
     supervisor: Look<Seen>,
+    /// As `supervisor`, with what the lock files say: a look at the disk, which may hang.
+    status: Look<Seen>,
     engines: Mutex<Vec<Known>>,
     /// Whether the supervisor answered last, for the log.
     answered: Mutex<Option<bool>>,
@@ -50,10 +52,18 @@ struct Known {
 }
 
 impl Pages {
-    /// Of the supervisor that listens on `socket`.
-    pub(super) fn new(socket: PathBuf) -> Self {
+    /// Of the supervisor that listens on `socket`; `fill_in` reads what a lock file says.
+    pub(super) fn new(socket: PathBuf, fill_in: fn(&mut Lock)) -> Self {
+        let place = socket.clone();
+        let status = move || {
+            let mut seen = at_supervisor(&place);
+            let programs = seen.iter_mut().flat_map(|answer| &mut answer.programs);
+            programs.filter_map(|program| program.lock.as_mut()).for_each(fill_in);
+            seen
+        };
         Pages {
             supervisor: Look::new(move || at_supervisor(&socket)),
+            status: Look::new(status),
             engines: Mutex::new(Vec::new()),
             answered: Mutex::new(None),
         }
@@ -76,6 +86,9 @@ impl Pages {
             return response;
         }
         let begun = Instant::now();
+        if path == "/status" {
+            self.status.begin();
+        }
         let seen = self.see(begun + WITHIN).await;
         match probe {
             Some(probe) => {
@@ -95,7 +108,11 @@ impl Pages {
                 respond(StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(&seen, Timestamp::now()))
             }
             None => match seen.as_ref() {
-                Ok(answer) => respond(StatusCode::OK, JSON, json(&answer.programs)),
+                Ok(answer) => {
+                    let full = self.status.see(SUPERVISOR_WITHIN, begun + WITHIN).await;
+                    let full = full.as_deref().and_then(|full| full.as_ref().ok()).unwrap_or(answer);
+                    respond(StatusCode::OK, JSON, json(&full.programs))
+                }
                 Err(cause) => {
                     let error = format!("the supervisor does not answer: {cause}");
                     respond(

@@ -54,6 +54,8 @@ mod polarctl;
 mod polarctl_volume;
 mod reload;
 mod restart;
+#[cfg(feature = "ctl")]
+mod serve;
 mod soak_smoke;
 mod stale;
 mod stop;

@@ -157,3 +157,22 @@ fn times_that_make_no_sense() {
     assert!(!values.contains_key("polar_program_time_in_state_seconds{program=\"a\"}"));
     assert_eq!(values["polar_program_time_in_state_seconds{program=\"b\"}"], 0.0);
 }
+
+/// The names that stand in the first column of the table in the page for operators.
+fn documented() -> BTreeSet<String> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let names = page.lines().filter_map(|line| line.strip_prefix("| `polar_")?.split_once('`'));
+    names.map(|(name, _)| format!("polar_{name}")).collect()
+}
+
+#[test]
+fn each_metric_is_documented() {
+    let (types, _) = read(&page(vec![engine("a")]));
+    let suffixed = types.iter().map(|(name, kind)| match kind.as_str() {
+        "counter" => format!("{name}_total"),
+        "info" => format!("{name}_info"),
+        _ => name.clone(),
+    });
+    assert_eq!(suffixed.collect::<BTreeSet<_>>(), documented());
+}

@@ -11,13 +11,16 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::control::protocol::{Op, Outcome, Reply, Request, Status, VERSION};
+use crate::control::protocol::{Lock, Op, Outcome, Reply, Request, Status, VERSION};
 use crate::serve::listen::serve;
 use crate::serve::pages::Pages;
 use crate::serve::tests::supervisor;
 
 /// Wide, since the tests run beside each other.
 pub(super) const SOON: Duration = Duration::from_secs(20);
+
+/// The greeting of an engine that takes connections and says nothing.
+pub(super) const SILENCE: &[u8] = b"";
 
 /// What the control server says, and how often it was asked.
 #[derive(Debug, Default)]
@@ -53,7 +56,7 @@ impl Bed {
             tokio::task::LocalSet::new().block_on(&runtime, async {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
                 let end = async { drop(ended.await) };
-                serve(listener, Rc::new(Pages::new(socket)), end).await;
+                serve(listener, Rc::new(Pages::new(socket, fill_in)), end).await;
             });
             runtime.shutdown_background();
         });
@@ -134,6 +137,14 @@ impl Bed {
     }
 }
 
+/// One whose folder is frozen never comes back.
+fn fill_in(lock: &mut Lock) {
+    while lock.file.starts_with("/frozen/") {
+        std::thread::park();
+    }
+    lock.reason = Some("what the file says".into());
+}
+
 fn line_of<T: serde::Serialize>(value: T) -> String {
     serde_json::to_string(&Reply { v: VERSION, result: Outcome::Ok(value) }).unwrap()
 }
@@ -141,11 +152,16 @@ fn line_of<T: serde::Serialize>(value: T) -> String {
 fn fake_engine(socket: &Path, greeting: &'static [u8], asked: Arc<AtomicUsize>) {
     let listener = UnixListener::bind(PathBuf::from(socket)).unwrap();
     std::thread::spawn(move || {
+        let mut held = Vec::new();
         for stream in listener.incoming() {
             asked.fetch_add(1, Ordering::SeqCst);
             let mut stream = stream.unwrap();
             let _ = stream.read(&mut [0; 256]).unwrap();
-            let _ = stream.write_all(greeting);
+            if greeting == SILENCE {
+                held.push(stream);
+            } else {
+                let _ = stream.write_all(greeting);
+            }
         }
     });
 }

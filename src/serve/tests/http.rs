@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::bed::{Bed, SOON};
+use super::bed::{Bed, SILENCE, SOON};
 use super::{down, failed, locked, sidecar};
 use crate::control::protocol::Status;
 
@@ -63,24 +63,45 @@ fn ready_is_what_the_engine_says() {
     let (first, _) = bed.engine("a", WANTS_A_PASSWORD);
     tell(&bed, vec![first.clone()]);
     assert_eq!(bed.get("/readyz").status, 200);
-    let (second, _) = bed.engine("second", b"");
+    let (second, _) = bed.engine("second", b"what?");
     tell(&bed, vec![first.clone(), second]);
     let response = bed.get("/readyz?verbose");
     assert_eq!(response.status, 503);
     let body = response.body;
-    assert!(body.contains("[+] a: ") && body.contains("hung up without an answer"), "{body}");
+    assert!(body.contains("[+] a: ") && body.contains("none of a PostgreSQL server"), "{body}");
     tell(&bed, vec![first, super::engine("nowhere")]);
     let body = bed.get("/readyz").body;
     assert!(body.contains("/nowhere/.s.PGSQL.5432: nobody listens there"), "{body}");
 }
 
 #[test]
+fn engines_that_hang_hold_up_no_other() {
+    let bed = Bed::new(Vec::new());
+    let engines =
+        ["a", "bb", "ccc"].map(|name| bed.engine(name, if name == "ccc" { LETS_IN } else { SILENCE }).0);
+    tell(&bed, engines.into());
+    let begin = Instant::now();
+    let body = bed.get("/readyz?verbose").body;
+    assert!(begin.elapsed() < Duration::from_secs(2), "it took {:?}", begin.elapsed());
+    for text in [
+        "[-] a: running, takes no connection: ",
+        "[-] bb: running, takes no",
+        "no answer in time",
+        "[+] ccc: ",
+    ] {
+        assert!(body.contains(text), "no {text} in {body}");
+    }
+    assert_eq!(bed.get("/livez").status, 200);
+}
+
+#[test]
 fn status_and_metrics() {
-    let programs = vec![locked("engine"), sidecar("exporter")];
+    let mut programs = vec![locked("engine"), sidecar("exporter")];
     let bed = Bed::new(programs.clone());
     let response = bed.get("/status");
     assert_eq!(response.status, 200);
     let listed: Vec<Status> = serde_json::from_value(response.json()).unwrap();
+    programs[0].lock.as_mut().unwrap().reason = Some("what the file says".into());
     assert_eq!(listed, programs);
     let response = bed.get_with("/metrics", "Accept: text/html\r\n");
     assert_eq!(response.status, 200);
@@ -89,6 +110,21 @@ fn status_and_metrics() {
     assert!(response.body.ends_with("\n# EOF\n"), "{response:?}");
     assert!(response.body.contains("\npolar_up 1\n"), "{response:?}");
     assert!(response.body.contains("polar_program_locked{program=\"engine\"} 1\n"), "{response:?}");
+}
+
+#[test]
+fn a_lock_file_on_a_disk_that_hangs() {
+    let mut frozen = locked("engine");
+    frozen.lock.as_mut().unwrap().file = "/frozen/ins_lock".into();
+    let bed = Bed::new(vec![frozen.clone()]);
+    for _ in 0..3 {
+        let begin = Instant::now();
+        let response = bed.get("/status");
+        assert!(begin.elapsed() < Duration::from_secs(2), "it took {:?}", begin.elapsed());
+        let listed: Vec<Status> = serde_json::from_value(response.json()).unwrap();
+        assert_eq!(listed[0], frozen);
+        assert_eq!(statuses(&bed), [200, 200, 503]);
+    }
 }
 
 #[test]
