@@ -25,7 +25,8 @@ pub struct Request {
     pub op: Op,
 }
 
-/// What is wanted. Without a `program` all are meant where something is read, and all engines where something is
+/// What is wanted. Reads are for whoever can connect; what is marked as a change is for root, PID 1's own user and the
+/// users of the engines. Without a `program` all are meant where something is read, and all engines where something is
 /// changed. What changes something is answered with `ok: null` once it is on its way; [`Op::Status`] shows its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
@@ -316,7 +317,7 @@ pub enum Effect {
 /// One event of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Counts up from 1 at each start of PID 1.
+    /// Counts up from 1 at each start of PID 1; who follows and reads slowly may find some missing.
     pub seq: u64,
     /// RFC 3339 in UTC.
     pub time: String,
@@ -330,7 +331,7 @@ pub struct Record {
     /// Of `state`: the state after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// Why, as in [`Status`].
+    /// Of `state`: why, as in [`Status`]. Of `exit`: the class, as in [`LastExit`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// In words.

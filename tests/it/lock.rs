@@ -236,7 +236,8 @@ fn t15_locked_pid_1_sleeps() {
     for (instance, (sleeps, ticks)) in [&stopped, &booted].into_iter().zip(before) {
         let (sleeps, ticks) = (instance.init().sleeps() - sleeps, cpu_ticks(instance.pid1()) - ticks);
         eprintln!("in a minute: {sleeps} wake-ups, {ticks} ticks of CPU");
-        assert!(sleeps <= 13, "{sleeps} wake-ups in a minute");
+        // One look at the lock file each five seconds, and the end of the journal's writer, who is sent away after ten.
+        assert!(sleeps <= 18, "{sleeps} wake-ups in a minute");
         assert!(ticks <= 1, "{ticks} ticks of CPU in a minute");
     }
     for instance in [&mut stopped, &mut booted] {

@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 
 /// Where the time of day is of use: stamps of log lines and of files that are moved aside, the age of log files, and
 /// PostgreSQL's own start time in its pid file, which is compared for equality or shown.
-const TIME_OF_DAY: [&str; 5] = [
+const TIME_OF_DAY: [&str; 9] = [
     "supervisor/prepare/prune.rs",
     "supervisor/prepare/record.rs",
     "supervisor/prepare/work.rs",
     // Between which times ours lived: a start time of a pid file outside of it, as after a jump, is only waited for longer.
     "supervisor/shell/act.rs",
+    "supervisor/shell/capture.rs",
+    "supervisor/follow/files.rs",
+    "supervisor/follow/mod.rs",
+    // The times of events.
+    "supervisor/shell/history.rs",
     "supervisor/shell/logger.rs",
 ];
 

@@ -1,5 +1,6 @@
 //! What has happened: the last events for who asks, each of them once for the journal, and how long each program was not
-//! ready, and why. Nothing is read or written here, and time is an argument.
+//! ready, and why. Nothing is read or written here, and time is an argument. The
+//! time of day is for people alone: nothing is decided by it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -26,6 +27,13 @@ pub(crate) struct Moment {
     pub(crate) time: Time,
     /// What the wall says.
     pub(crate) wall: Timestamp,
+}
+
+impl Moment {
+    /// This moment, which is so long after PID 1's start.
+    pub(crate) fn at(time: Time) -> Self {
+        Moment { time, wall: Timestamp::now() }
+    }
 }
 
 /// What has happened.

@@ -41,6 +41,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use self::control::{Asked, Control};
+use self::history::Moment;
 use self::probe::{Ask, Running};
 use self::program::{Note, Program, Role};
 use self::signals::Signals;
@@ -185,7 +186,9 @@ struct Shell {
     tell: UnboundedSender<Input>,
     status: Option<u8>,
     control: Control,
-    begun_at: jiff::Timestamp,
+    /// Whether anything can have changed since the history looked last.
+    moved: bool,
+    begun_at: Moment,
     orphans_reaped: u64,
 }
 
@@ -240,7 +243,8 @@ impl Shell {
             tell,
             status: None,
             control,
-            begun_at: jiff::Timestamp::now(),
+            moved: false,
+            begun_at: Moment::at(Duration::ZERO),
             orphans_reaped: 0,
         };
         shell.remember(begin);
@@ -272,7 +276,9 @@ impl Shell {
         };
         loop {
             self.settle();
-            self.observe();
+            if std::mem::take(&mut self.moved) {
+                self.observe();
+            }
             if let Some(status) = self.status {
                 self.remember(format!("ended with status {status}"));
                 self.write_journal();
@@ -280,7 +286,9 @@ impl Shell {
                 self.writer.finish();
                 return status;
             }
+            let due = core::deadline(&self.state);
             let input = self.wait(&bell).await;
+            self.moved |= due.is_some_and(|due| self.now() >= due);
             if self.watch.is_none() && self.watch_tried.elapsed() >= WATCH_AGAIN {
                 self.start_watch();
             }
@@ -328,8 +336,10 @@ impl Shell {
         self.orphans = None;
         while let Some(event) = self.events.pop_front() {
             let state = std::mem::replace(&mut self.state, State::new(Vec::new(), Duration::ZERO));
+            self.moved |= event != Event::Tick;
             let (state, actions) = core::step(state, self.now(), event);
             self.state = state;
+            self.moved |= !actions.is_empty();
             for action in actions {
                 self.act(action);
             }

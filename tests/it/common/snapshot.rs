@@ -7,9 +7,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A directory tree: name → type and mode, owner, group, size, modification time and a hash of the content (or the
-/// target of a link). Folders have no size and no time here: a lock file that comes and goes is no change.
+/// target of a link). Folders have no size and no time here: a lock file that comes and goes is no change. PID 1's own
+/// socket and its journal are no change either.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot(pub BTreeMap<PathBuf, String>);
+
+/// What PID 1 makes wherever it runs.
+const OWN: [&str; 2] = ["supervisor.sock", "events.jsonl"];
 
 impl Snapshot {
     /// Reads `root` and all below it.
@@ -47,7 +51,8 @@ fn walk(root: &Path, relative: &Path, entries: &mut BTreeMap<PathBuf, String>) {
     };
     entries.insert(relative.to_owned(), format!("{:o} {}:{} {detail}", meta.mode(), meta.uid(), meta.gid()));
     if meta.is_dir() {
-        for entry in fs::read_dir(&path).expect("read a folder").flatten() {
+        let found = fs::read_dir(&path).expect("read a folder").flatten();
+        for entry in found.filter(|entry| !OWN.iter().any(|own| entry.file_name() == *own)) {
             walk(root, &relative.join(entry.file_name()), entries);
         }
     }

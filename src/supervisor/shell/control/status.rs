@@ -1,7 +1,5 @@
 //! How it stands: what the core says, and what the shell knows beside it.
 
-use jiff::Timestamp;
-
 use crate::config::{self, Output, OutputFile};
 use crate::control::protocol::{Engine, LastExit, Lock, Status, Supervisor};
 use crate::supervisor::core::{self, Id, Kind, Report};
@@ -32,7 +30,7 @@ impl Shell {
         let history = self.control.history.borrow();
         let last_exit = report.last_exit.map(|exit| {
             let (code, signal) = code_and_signal(exit.end);
-            let at = history.exit_at(id).unwrap_or(self.begun_at);
+            let at = history.exit_at(id).unwrap_or(self.begun_at.wall);
             LastExit { code, signal, class: exit.class.name().into(), at: rfc3339(at) }
         });
         let engine = program.engine();
@@ -42,7 +40,7 @@ impl Shell {
             state: report.state.into(),
             reason: report.reason.map(Into::into),
             pid: program.main.as_ref().map(|main| main.pid),
-            since: rfc3339(history.since(id).unwrap_or(self.begun_at)),
+            since: rfc3339(history.since(id).unwrap_or(self.begun_at.wall)),
             restarts: report.restarts,
             failures: report.failures,
             last_exit,
@@ -70,7 +68,7 @@ impl Shell {
         Supervisor {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
-            since: rfc3339(self.begun_at),
+            since: rfc3339(self.begun_at.wall),
             shutting_down: self.state.shutdown.is_some(),
             orphans_reaped: self.orphans_reaped,
             dropped_lines: self.stdout.dropped(),
@@ -97,7 +95,7 @@ impl Shell {
 
     /// Both clocks.
     pub(in crate::supervisor::shell) fn moment(&self) -> Moment {
-        Moment { time: self.now(), wall: Timestamp::now() }
+        Moment::at(self.now())
     }
 
     /// Something that happened to PID 1 itself.

@@ -100,7 +100,13 @@ impl Wire {
 
     /// Waits until the client hangs up, or sends something where it is to listen.
     pub(super) async fn hung_up(&self) {
-        let _ = self.stream.ready(Interest::READABLE).await;
+        while self.stream.ready(Interest::READABLE).await.is_ok() {
+            // What is known of its readiness may be old.
+            match self.stream.try_read(&mut [0]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return,
+            }
+        }
     }
 }
 
