@@ -14,14 +14,14 @@ OUT = $(or $(CARGO_TARGET_DIR),target)
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: run test soak lint build bench help
+.PHONY: run test soak lint build static bench help
 
 help:
 	@echo 'make run [PORT=5432] [DIR=/path]  run the supervisor in the foreground over a PostgreSQL of its own; Ctrl-C stops it'
 	@echo 'make test                         install what the tests need, then pass them all; needs root (asks sudo)'
 	@echo 'make soak [SECONDS=600] [SEED=n]  random faults under load for so long; the laws of the house must hold through all'
 	@echo 'make lint                         format, clippy, and the rules of this house (scripts/lint)'
-	@echo 'make build                        the static program: $(OUT)/release/polar-supervisor'
+	@echo 'make build                        the static programs: $(OUT)/release/polar-supervisor and polarctl'
 
 run:
 	@scripts/setup run
@@ -47,13 +47,18 @@ lint:
 # program and not the compiler's own plugins (proc-macros), which cannot be static.
 build:
 	@scripts/setup build >/dev/null
-	RUSTFLAGS='$(RUSTFLAGS) -C target-feature=+crt-static' cargo build --release --locked --target $(HOST) --bin polar-supervisor
+	@$(MAKE) --no-print-directory static PROGRAM=polar-supervisor FEATURES=
+	@$(MAKE) --no-print-directory static PROGRAM=polarctl FEATURES='--features ctl'
+
+# One program by one call of cargo: what another one needs must not become part of it.
+static:
+	RUSTFLAGS='$(RUSTFLAGS) -C target-feature=+crt-static' cargo build --release --locked --target $(HOST) --bin $(PROGRAM) $(FEATURES)
 	@mkdir -p '$(OUT)/release'
-	@cp '$(OUT)/$(HOST)/release/polar-supervisor' '$(OUT)/release/.polar-supervisor'
-	@mv '$(OUT)/release/.polar-supervisor' '$(OUT)/release/polar-supervisor'
-	@ldd '$(OUT)/release/polar-supervisor' 2>&1 | grep -qE 'statically linked|not a dynamic executable' || \
-	  { echo 'build: $(OUT)/release/polar-supervisor is not static; ldd names what it wants:' >&2; ldd '$(OUT)/release/polar-supervisor' >&2; exit 1; }
-	@echo "build: $(OUT)/release/polar-supervisor, static, $$(( $$(stat -c %s '$(OUT)/release/polar-supervisor') / 1024 )) KiB"
+	@cp '$(OUT)/$(HOST)/release/$(PROGRAM)' '$(OUT)/release/.$(PROGRAM)'
+	@mv '$(OUT)/release/.$(PROGRAM)' '$(OUT)/release/$(PROGRAM)'
+	@ldd '$(OUT)/release/$(PROGRAM)' 2>&1 | grep -qE 'statically linked|not a dynamic executable' || \
+	  { echo 'build: $(OUT)/release/$(PROGRAM) is not static; ldd names what it wants:' >&2; ldd '$(OUT)/release/$(PROGRAM)' >&2; exit 1; }
+	@echo "build: $(OUT)/release/$(PROGRAM), static, $$(( $$(stat -c %s '$(OUT)/release/$(PROGRAM)') / 1024 )) KiB"
 
 bench:
 	@echo 'bench: there is nothing to measure yet; benchmarks come with the benchmark suite' >&2

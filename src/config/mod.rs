@@ -152,3 +152,9 @@ pub fn read(file: &str, text: Option<&str>, env: &[(String, String)]) -> Result<
     mistakes.sort_by_key(|mistake| (mistake.file == ENVIRONMENT, mistake.line.unwrap_or(usize::MAX)));
     Err(Mistakes(mistakes))
 }
+
+/// Reads a span of time as the configuration has them (`90s`, `1h30m`); `None` if it is none.
+#[must_use]
+pub fn span(text: &str) -> Option<std::time::Duration> {
+    span::parse(text).ok()
+}

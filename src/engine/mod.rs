@@ -1,5 +1,6 @@
 //! All that is known of the engine family, PolarDB for PostgreSQL and PostgreSQL: what its files say and what we
-//! write into them. Nothing here starts a process; files are read only where a signature takes a path.
+//! write into them. Nothing here starts a process; files are read, and sockets connected to, only where a
+//! signature takes a path.
 //!
 //! | module | what it knows |
 //! |---|---|
@@ -12,6 +13,7 @@
 //! | [`defaults`] | the configuration files that we write |
 //! | [`access`] | `pg_hba.conf` and `pg_ident.conf` of first boot |
 //! | [`bootstrap`] | the environment variables of first boot |
+//! | [`greeting`] | what a server says to a client that connects |
 //! | [`scram`] | password verifiers |
 //! | [`sql`] | quoting for SQL |
 
@@ -22,6 +24,7 @@ pub mod control;
 pub mod datadir;
 pub mod defaults;
 pub mod flavor;
+pub mod greeting;
 pub mod pidfile;
 pub mod record;
 pub mod scram;

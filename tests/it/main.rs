@@ -52,11 +52,17 @@ mod output_programs;
 mod output_writer;
 mod planted;
 mod planted_links;
+#[cfg(feature = "ctl")]
+mod polarctl;
+#[cfg(feature = "ctl")]
+mod polarctl_volume;
 mod programs;
 mod readiness;
 mod reload;
 mod reload_programs;
 mod restart;
+#[cfg(feature = "ctl")]
+mod serve;
 mod soak_smoke;
 mod stale;
 mod stop;

@@ -15,11 +15,21 @@ use crate::supervisor::core::{Class, End, Event, Id, Run, What};
 const NOT_FOUND: i32 = 127;
 const NOT_EXECUTABLE: i32 = 126;
 
+/// The program of `[serve]`, where no folder is named.
+const POLARCTL: &str = "polarctl";
+
 /// How a command tells that it is ready, where it tells by itself.
 enum Word {
     None,
     Socket(Socket),
     Line(Line),
+}
+
+/// The program of this name in the folder of our own executable, if there is one: it is of our own version, whatever
+/// else is in `PATH`.
+fn beside_ourselves(name: &str) -> Option<String> {
+    let place = std::env::current_exe().ok()?.parent()?.join(name);
+    place.is_file().then(|| place.to_str().map(str::to_owned))?
 }
 
 impl Shell {
@@ -108,8 +118,12 @@ impl Shell {
             _ => Word::None,
         };
         let memory_kills = memory::kills();
+        let mut argv = command.command.clone();
+        if let Some(word) = argv.first_mut().filter(|word| *word == POLARCTL) {
+            *word = beside_ourselves(word).unwrap_or_else(|| word.clone());
+        }
         let launched = spawn(Launch {
-            argv: &command.command,
+            argv: &argv,
             environment: Some(environment),
             user: program.drops.then_some(&program.user),
             process: Some(&program.config.process),

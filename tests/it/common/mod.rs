@@ -4,6 +4,8 @@
 mod builder;
 mod command;
 mod control;
+#[cfg(feature = "ctl")]
+mod ctl;
 mod database;
 mod dir;
 mod disk;
@@ -21,6 +23,8 @@ mod wait;
 pub use builder::{Builder, Output, SUPERVISOR};
 pub use command::{Done, Plain, as_user, finish};
 pub use control::Client;
+#[cfg(feature = "ctl")]
+pub use ctl::{Ended, condition, polarctl};
 pub use dir::TestDir;
 pub use disk::{Disk, Frozen};
 pub use fake::{Session, append};

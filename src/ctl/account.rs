@@ -1,0 +1,73 @@
+//! Users by name and number, and the right ones to touch an engine's files as.
+
+use std::io;
+
+use nix::unistd::{Gid, Uid, getegid, geteuid, setfsgid, setfsuid};
+
+fn passwd() -> String {
+    std::fs::read_to_string("/etc/passwd").unwrap_or_default()
+}
+
+/// What a user id is called; the number where `/etc/passwd` has no name.
+pub(crate) fn name_of(uid: u32) -> String {
+    let named = passwd().lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| uid.to_string())
+}
+
+/// The id of a user name, or of a number.
+pub(crate) fn uid_of(name: &str) -> Option<u32> {
+    let text = passwd();
+    let mut fields = text.lines().map(|line| line.split(':'));
+    let named =
+        fields.find_map(|mut line| if line.next()? == name { line.nth(1)?.parse().ok() } else { None });
+    named.or_else(|| name.parse().ok())
+}
+
+/// This user.
+pub(crate) fn own() -> String {
+    name_of(Uid::current().as_raw())
+}
+
+/// Does something with the rights on files of the user that a folder belongs to, where root is who asks: whatever that
+/// user may have planted there can do no more than the user could do. It holds for this thread alone.
+///
+/// # Errors
+/// Root may not (no CAP_SETUID).
+pub(crate) fn acting_as<T>((uid, gid): (u32, u32), act: impl FnOnce() -> T) -> io::Result<T> {
+    let (own_uid, own_gid) = (geteuid(), getegid());
+    if !own_uid.is_root() || uid == 0 {
+        return Ok(act());
+    }
+    // These never fail: they tell what was before, by which a second call shows what is.
+    let user = Uid::from_raw(uid);
+    setfsgid(Gid::from_raw(gid));
+    setfsuid(user);
+    let result = if setfsuid(user) == user {
+        Ok(act())
+    } else {
+        let text = format!("cannot act as user {} there (no capability SETUID)", name_of(uid));
+        Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+    };
+    setfsuid(own_uid);
+    setfsgid(own_gid);
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers() {
+        assert_eq!((name_of(0).as_str(), uid_of("root")), ("root", Some(0)));
+        assert_eq!(
+            (name_of(4_000_000_000).as_str(), uid_of("4000000000")),
+            ("4000000000", Some(4_000_000_000))
+        );
+        assert_eq!(uid_of("no-such-user"), None);
+    }
+}

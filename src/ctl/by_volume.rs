@@ -1,0 +1,248 @@
+//! Lock, unlock, stop and start by the data volume alone: the lock file, and what the data directory shows.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::account;
+use super::cli::{LockArgs, UnlockArgs, WaitArgs};
+use super::failure::Failure;
+use super::lock_file::{self, Done, Found};
+use super::place::Volume;
+use super::screen::{Colour, Screen, Table};
+use super::time::present;
+use super::volume::{self, Shown};
+use super::wait::{Look, until_done};
+use crate::control::protocol::Lock;
+
+/// The reason of a lock that a `stop` makes.
+const STOPPED: &str = "polarctl stop, without a supervisor in reach";
+
+/// The kind of a lock that a `stop` makes and a `start` removes.
+const MAINTENANCE: &str = "maintenance";
+
+/// A lock in this user's name.
+pub(crate) fn words(kind: &str, reason: Option<String>, until: Option<String>) -> Lock {
+    Lock {
+        file: String::new(),
+        kind: Some(kind.to_owned()),
+        reason,
+        owner: Some(account::own()),
+        since: Some(present()),
+        until,
+    }
+}
+
+/// Makes a lock file.
+///
+/// # Errors
+/// It could not be made, or somebody else's is there.
+pub(crate) fn make(name: &str, file: &Path, lock: &Lock, force: bool) -> Result<(), Failure> {
+    let tried = format!("lock of {name}");
+    match lock_file::make(file, lock, force).map_err(|error| Failure::of_file(&tried, file, &error))? {
+        Done::Yes | Done::Nothing => Ok(()),
+        Done::Theirs(there) => {
+            let text = format!(
+                "{tried}: {} is there already, {}; it locks as well, and was left as it is (--force replaces it)",
+                there.file,
+                lock_file::in_words(&there)
+            );
+            Err(Failure::failed("locked_by_other", text))
+        }
+    }
+}
+
+/// Removes a lock file; `false`: there was none.
+///
+/// # Errors
+/// It could not be removed, or is somebody else's.
+pub(crate) fn remove(tried: &str, file: &Path, kind: &str, force: bool) -> Result<bool, Failure> {
+    let owner = account::own();
+    match lock_file::remove(file, &owner, kind, force)
+        .map_err(|error| Failure::of_file(tried, file, &error))?
+    {
+        Done::Yes => Ok(true),
+        Done::Nothing => Ok(false),
+        Done::Theirs(there) => {
+            let text = format!(
+                "{tried}: {} was left as it is: it is not of kind {kind} by {owner}, but {}; if nobody needs it any more: polarctl unlock \
+                 --force",
+                there.file,
+                lock_file::in_words(&there)
+            );
+            Err(Failure::failed("locked_by_other", text))
+        }
+    }
+}
+
+/// `lock`.
+///
+/// # Errors
+/// It was not done.
+pub(crate) fn lock(
+    screen: Screen,
+    volumes: &[Volume],
+    why: Option<&str>,
+    args: &LockArgs,
+) -> Result<(), Failure> {
+    say_so(screen, why);
+    let lock = words(args.kind.word(), args.reason.clone(), args.until.clone());
+    for volume in volumes {
+        make(&volume.title(), &volume.lock_file, &lock, args.force)?;
+    }
+    wait_down(screen, volumes, &args.change.wait)?;
+    show(screen, volumes)
+}
+
+/// `stop`: the same, but that a lock which is there will do.
+///
+/// # Errors
+/// It was not done.
+pub(crate) fn stop(
+    screen: Screen,
+    volumes: &[Volume],
+    why: Option<&str>,
+    wait: &WaitArgs,
+) -> Result<(), Failure> {
+    say_so(screen, why);
+    let lock = words(MAINTENANCE, Some(STOPPED.to_owned()), None);
+    for volume in volumes {
+        if look(volume)? == Found::Absent {
+            make(&volume.title(), &volume.lock_file, &lock, false)?;
+            screen.note(&format!(
+                "{} holds the engine down, over restarts of the container too, until polarctl start or unlock",
+                volume.lock_file.display()
+            ));
+        }
+    }
+    wait_down(screen, volumes, wait)?;
+    show(screen, volumes)
+}
+
+/// `unlock`.
+///
+/// # Errors
+/// It was not done.
+pub(crate) fn unlock(
+    screen: Screen,
+    volumes: &[Volume],
+    why: Option<&str>,
+    args: &UnlockArgs,
+) -> Result<(), Failure> {
+    say_so(screen, why);
+    for volume in volumes {
+        let tried = format!("unlock of {}", volume.title());
+        if !remove(&tried, &volume.lock_file, &args.kind, args.force)? {
+            screen.note(&format!("{} is not there: it was not locked", volume.lock_file.display()));
+        }
+    }
+    wait_up(screen, volumes, &args.change.wait)?;
+    show(screen, volumes)
+}
+
+/// `start`: a lock of this user's goes.
+///
+/// # Errors
+/// It was not done.
+pub(crate) fn start(
+    screen: Screen,
+    volumes: &[Volume],
+    why: Option<&str>,
+    wait: &WaitArgs,
+) -> Result<(), Failure> {
+    say_so(screen, why);
+    for volume in volumes {
+        remove(&format!("start of {}", volume.title()), &volume.lock_file, MAINTENANCE, false)?;
+    }
+    wait_up(screen, volumes, wait)?;
+    show(screen, volumes)
+}
+
+fn say_so(screen: Screen, why: Option<&str>) {
+    if let Some(why) = why {
+        screen.note(&format!("no supervisor is in reach ({why}); it goes by the lock file"));
+    }
+}
+
+fn look(volume: &Volume) -> Result<Found, Failure> {
+    lock_file::look(&volume.lock_file)
+        .map_err(|error| Failure::of_file("looking at the lock file", &volume.lock_file, &error))
+}
+
+fn shown(volume: &Volume) -> Result<Shown, Failure> {
+    volume::look(&volume.data_dir)
+        .map_err(|error| Failure::of_file("looking at the data directory", &volume.data_dir, &error))
+}
+
+fn wait_down(screen: Screen, volumes: &[Volume], args: &WaitArgs) -> Result<(), Failure> {
+    if args.no_wait {
+        return Ok(());
+    }
+    for volume in volumes {
+        until_done(screen, args, &format!("stop of {}", volume.title()), || {
+            let pid = match shown(volume)? {
+                Shown::Down => return Ok(Look::Done),
+                Shown::Busy(pid, _) | Shown::Ready(pid) => pid,
+            };
+            Ok(Look::Waiting(format!(
+                "{} still names process {pid}; where no supervisor runs nothing takes it away, and the lock holds all the same",
+                volume.data_dir.join("postmaster.pid").display()
+            )))
+        })?;
+    }
+    Ok(())
+}
+
+fn wait_up(screen: Screen, volumes: &[Volume], args: &WaitArgs) -> Result<(), Failure> {
+    if args.no_wait {
+        return Ok(());
+    }
+    for volume in volumes {
+        until_done(screen, args, &format!("start of {}", volume.title()), || {
+            if let Found::Present(lock) = look(volume)? {
+                return Ok(Look::Hopeless(format!("{} is there, {}", lock.file, lock_file::in_words(&lock))));
+            }
+            Ok(match shown(volume)? {
+                Shown::Ready(_) => Look::Done,
+                Shown::Busy(pid, why) => Look::Waiting(format!("process {pid} does not serve: {why}")),
+                Shown::Down => Look::Waiting(format!(
+                    "there is no {}; see that the container runs and what its log says",
+                    volume.data_dir.join("postmaster.pid").display()
+                )),
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// Shows what the volumes show.
+fn show(screen: Screen, volumes: &[Volume]) -> Result<(), Failure> {
+    let mut documents = Vec::new();
+    let mut table = Table::new(&["DATA", "STATE", "PID", "LOCK"]);
+    for volume in volumes {
+        let (state, colour, pid) = match shown(volume)? {
+            Shown::Down => ("down", Colour::Grey, None),
+            Shown::Busy(pid, _) => ("busy", Colour::Yellow, Some(pid)),
+            Shown::Ready(pid) => ("running", Colour::Green, Some(pid)),
+        };
+        let lock = match look(volume)? {
+            Found::Absent => None,
+            Found::Present(lock) => Some(lock),
+        };
+        table.row(vec![
+            (volume.data_dir.display().to_string(), None),
+            (state.to_owned(), Some(colour)),
+            (pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()), None),
+            (lock.as_ref().map_or_else(|| "-".to_owned(), lock_file::in_words), None),
+        ]);
+        documents.push(json!({
+            "name": volume.name, "data_dir": volume.data_dir, "state": state, "pid": pid, "ready": state == "running", "lock": lock,
+        }));
+    }
+    match documents.as_slice() {
+        [one] if screen.json => screen.document(one)?,
+        all if screen.json => screen.document(&all)?,
+        _ => screen.text(&table.render(screen))?,
+    }
+    Ok(())
+}

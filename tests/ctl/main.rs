@@ -1,0 +1,18 @@
+//! `polarctl` as a process, against a supervisor that says what a test has it say, and against data directories.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "test code: a panic is how a test fails, and nothing here is an API"
+)]
+
+mod bed;
+mod changes;
+mod exit_statuses;
+mod locks;
+mod pages;
+mod reads;
+mod terminal;
+mod volumes;
