@@ -3,7 +3,9 @@
 # Where the database that `make run` serves listens, and where it lives. Empty DIR: scripts/run chooses.
 PORT ?= 5432
 DIR ?=
-export PORT DIR
+# A file of further sections of its supervisor.toml, such as examples/sidecars.toml.
+PROGRAMS ?=
+export PORT DIR PROGRAMS
 # How long `make soak` runs, and where its choices begin; empty: the clock.
 SECONDS = 600
 SEED ?=
@@ -18,6 +20,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 help:
 	@echo 'make run [PORT=5432] [DIR=/path]  run the supervisor in the foreground over a PostgreSQL of its own; Ctrl-C stops it'
+	@echo '         [PROGRAMS=/more.toml]    with the programs of that file beside it, such as examples/sidecars.toml'
 	@echo 'make test                         install what the tests need, then pass them all; needs root (asks sudo)'
 	@echo 'make soak [SECONDS=600] [SEED=n]  random faults under load for so long; the laws of the house must hold through all'
 	@echo 'make lint                         format, clippy, and the rules of this house (scripts/lint)'

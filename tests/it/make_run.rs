@@ -8,7 +8,9 @@ use std::process::Command;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use crate::common::{Done, Exit, Instance, Output, Process, SOON, SUPERVISOR, Signal, finish, postgres_user};
+use crate::common::{
+    Builder, Done, Exit, Instance, Output, Process, SOON, SUPERVISOR, Signal, finish, postgres_user,
+};
 
 const RUN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/run");
 const READMES: [&str; 2] = ["README.md", "README-CN.md"];
@@ -26,9 +28,14 @@ struct Script {
 
 impl Script {
     fn start() -> Self {
+        Self::beside(Instance::builder())
+    }
+
+    /// With what `builder` has in its environment.
+    fn beside(builder: Builder) -> Self {
         // A person's shell does not end with Ctrl-C; `$?` is the status that it would see.
         let script = format!("#!/bin/sh\ntrap : INT\n{RUN} start {SUPERVISOR}\necho \"ended with $?.\"\n");
-        let builder = Instance::builder().without_config().stand_in(&script).output(Output::Terminal);
+        let builder = builder.without_config().stand_in(&script).output(Output::Terminal);
         let (dir, port) = (builder.dir.path("place"), builder.port.number());
         let builder = builder.env("DIR", &dir).env("PORT", port.to_string()).env("LC_ALL", "C.UTF-8");
         Self { shell: builder.start(), dir, port }
@@ -63,6 +70,15 @@ impl Script {
         finish(shell, SOON).success()
     }
 
+    /// Standard output of the polarctl command line that was printed, with another verb; run inside, as the engine's
+    /// user, once the supervisor can be asked.
+    #[cfg(feature = "ctl")]
+    fn ctl(&self, verb: &str) -> String {
+        let command = self.printed(&format!("{}/bin/polarctl ", self.dir.display()));
+        let line = command.trim().strip_suffix("status").expect("the status first").to_owned() + verb;
+        self.shell.enter("sh", ["-c", &line]).success()
+    }
+
     fn ended(mut self, code: i32) {
         assert_eq!(self.shell.wait(), Exit::Code(0));
         // What a terminal shows may be read after the end.
@@ -95,6 +111,59 @@ fn a_database_is_served_and_reached_as_printed_and_ctrl_c_stops_it_in_order() {
     assert_eq!(script.asked("select n from kept"), "42");
     kill(Pid::from_raw(script.supervisor().pid), Signal::SIGINT).unwrap();
     script.ended(0);
+}
+
+#[cfg(feature = "ctl")]
+#[test]
+fn the_programs_of_a_file_run_beside_it_and_polarctl_answers_as_printed() {
+    let claim = Instance::builder();
+    let builder = Instance::builder()
+        .env("PROGRAMS", "examples/sidecars.toml")
+        .env("POLAR_SERVE_LISTEN", format!("127.0.0.1:{}", claim.port.number()));
+    let mut script = Script::beside(builder);
+    script.served();
+    script.shell.wait_log("serve | listening on http://127.0.0.1:");
+    script.shell.wait_log("crasher: failures in a row: 2");
+    let status = script.ctl("status");
+    let names: Vec<&str> = status.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["NAME", "crasher", "dependent", "engine", "flood", "never", "serve"]);
+    assert!(script.ctl("explain dependent").contains("requires never, which is starting"));
+    // The one beside the supervisor, wherever a person has built it: the engine's user can pass there.
+    let serve = script.shell.processes().into_iter().find(|process| process.name == "polarctl").unwrap();
+    assert_eq!(serve.uid, postgres_user().uid);
+    assert!(serve.command.starts_with(script.dir.join("bin/polarctl ").to_str().unwrap()), "{serve:?}");
+    script.shell.type_text("\x03");
+    script.ended(0);
+}
+
+#[test]
+fn a_file_of_programs_that_does_not_do_is_told_with_its_own_lines() {
+    let builder = Instance::builder();
+    let (dir, port) = (builder.dir.path("place"), builder.port.number().to_string());
+    let refused_with = |file: &str, mode: &[&str]| {
+        let mut run = Command::new(RUN);
+        run.args(mode).env("DIR", &dir).env("PORT", &port).env("PROGRAMS", file);
+        let Done { status, stdout, stderr } = finish(run, SOON);
+        assert_eq!((status.code(), stdout.as_str()), (Some(1), ""), "{stderr}");
+        stderr
+    };
+    let missing = builder.dir.path("missing.toml");
+    for mode in [&["check"][..], &["start", SUPERVISOR]] {
+        let said = refused_with(missing.to_str().unwrap(), mode);
+        assert!(said.contains("missing.toml: there is no such file"), "{said}");
+        assert!(!dir.exists());
+    }
+    let text = "[program.more]\nkind = \"command\"\ncommand = [\"sleep\", \"60\"]\nafter = [\"engin\"]\n";
+    let file = builder.dir.file("more.toml", text, 0o644);
+    let said = refused_with(file.to_str().unwrap(), &["start", SUPERVISOR]);
+    assert!(said.contains("nothing was started"), "{said}");
+    assert!(said.contains(&format!("{}:4: program.more.after", file.display())), "{said}");
+    assert!(said.contains("engine"), "the nearest name: {said}");
+    // What is twice there is a mistake as well, and no configuration is left that anybody would start from.
+    let file = builder.dir.file("twice.toml", "[program.engine]\nport = 5433\n", 0o644);
+    let said = refused_with(file.to_str().unwrap(), &["start", SUPERVISOR]);
+    assert!(said.contains(&format!("{}:1", file.display())), "{said}");
+    assert!(!dir.join("supervisor.toml").exists() && !dir.join("data").exists());
 }
 
 /// The script's end before it starts anything.
