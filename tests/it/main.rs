@@ -44,6 +44,8 @@ mod make_run;
 mod needs;
 mod non_root;
 mod not_pid_1;
+#[cfg(feature = "ctl")]
+mod operated;
 mod operations;
 mod orphans;
 mod output;
