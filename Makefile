@@ -23,6 +23,7 @@ help:
 	@echo '         [PROGRAMS=/more.toml]    with the programs of that file beside it, such as examples/sidecars.toml'
 	@echo 'make test                         install what the tests need, then pass them all; needs root (asks sudo)'
 	@echo 'make soak [SECONDS=600] [SEED=n]  random faults under load for so long; the laws of the house must hold through all'
+	@echo 'make bench [ONLY=start] [ROUNDS=20] as an init, beside other inits; a whole run writes docs/benchmarks.md'
 	@echo 'make lint                         format, clippy, and the rules of this house (scripts/lint)'
 	@echo 'make build                        the static programs: $(OUT)/release/polar-supervisor and polarctl'
 
@@ -64,5 +65,6 @@ static:
 	@echo "build: $(OUT)/release/$(PROGRAM), static, $$(( $$(stat -c %s '$(OUT)/release/$(PROGRAM)') / 1024 )) KiB"
 
 bench:
-	@echo 'bench: there is nothing to measure yet; benchmarks come with the benchmark suite' >&2
-	@exit 1
+	@scripts/setup bench
+	@$(MAKE) --no-print-directory build
+	@SUPERVISOR='$(OUT)/release/polar-supervisor' POLARCTL='$(OUT)/release/polarctl' scripts/test --bench init
