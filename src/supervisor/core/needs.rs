@@ -352,7 +352,8 @@ fn refresh_one(state: &mut State, place: usize) -> Option<(bool, bool)> {
     let lacks = program.spec.bound && state.links.misses_one(Id(place));
     let wanted = own && !program.bounce && !lacks;
     let done = program.completed && !program.removed;
-    let serves = (wanted && matches!(program.phase, Phase::Up { .. })) || (done && !runs);
+    let stays = wanted && program.fault.is_none();
+    let serves = (stays && matches!(program.phase, Phase::Up { .. })) || (done && !runs);
     let hopes = |other: usize| state.links.nodes.get(other).is_some_and(|other| other.expected);
     let node = state.links.nodes.get(place)?;
     let expected =

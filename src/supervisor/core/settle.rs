@@ -169,7 +169,10 @@ fn settle_down(state: &mut State, id: Id, startable: bool, actions: &mut Vec<Act
             actions.push(Action::Prepare(id, run));
         }
         Some(Fit::Adopt) => {
+            // A restart that was asked for while the child looked means this process.
+            let bounce = program.bounce;
             program.enter(Phase::Starting { run, adopted: true }, now);
+            program.bounce = bounce;
             actions.push(Action::Adopt(id, run));
         }
         None | Some(Fit::Start) => {
