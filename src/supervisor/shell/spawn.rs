@@ -5,10 +5,11 @@
 
 use std::ffi::{CString, c_char};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::ptr::null;
+use std::sync::OnceLock;
 
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
@@ -73,6 +74,14 @@ pub(crate) struct Launched {
     pub(crate) pid: Pid,
     /// What the kernel refused, in words.
     pub(crate) refused: Vec<&'static str>,
+}
+
+/// A process that is under way to its program.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pid: Pid,
+    /// What it tells; closed once it runs its program, or has ended.
+    news: OwnedFd,
 }
 
 /// Why a process was not made.
@@ -145,38 +154,46 @@ pub(crate) fn in_words(error: &io::Error) -> String {
 /// # Errors
 /// EAGAIN or ENOMEM when the machine has no room for one; what `execve` says of the program (ENOENT, EACCES, ENOEXEC).
 pub(crate) fn spawn(launch: Launch<'_>) -> Result<Launched, NotMade> {
-    let image = Image::new(&launch)?;
+    begin(&launch)?.wait()
+}
+
+/// Begins to make a process; what becomes of it [`Pending::wait`] tells, and until then nobody else may wait for it.
+///
+/// # Errors
+/// EAGAIN or ENOMEM when the machine has no room for one.
+pub(crate) fn begin(launch: &Launch<'_>) -> Result<Pending, NotMade> {
+    let image = Image::new(launch)?;
     let first = launch.descriptors.iter().map(|&(_, target)| target.saturating_add(1)).max();
     let first = first.unwrap_or(0).max(FIRST_SOURCE);
     // Sources out of the way of the targets, so that no dup2 overwrites the source of the next.
-    let source = |descriptor: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(descriptor, first);
-    let mut descriptors = Vec::with_capacity(launch.descriptors.len() + 3);
-    let mut give = |descriptor: &OwnedFd, target: RawFd| -> io::Result<()> {
-        descriptors.push((source(descriptor)?, target));
-        Ok(())
-    };
-    match &launch.stdin {
-        Stdin::Null => {
-            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-            give(&rustix::fs::open("/dev/null", flags, Mode::empty()).map_err(io::Error::from)?, 0)?;
+    let mut moved = Vec::new();
+    let mut source = |descriptor: BorrowedFd<'_>| -> io::Result<RawFd> {
+        if descriptor.as_raw_fd() >= first {
+            return Ok(descriptor.as_raw_fd());
         }
+        let copy = rustix::io::fcntl_dupfd_cloexec(descriptor, first)?;
+        let number = copy.as_raw_fd();
+        moved.push(copy);
+        Ok(number)
+    };
+    let mut descriptors = Vec::with_capacity(launch.descriptors.len() + 3);
+    match &launch.stdin {
+        Stdin::Null => descriptors.push((source(nothing()?)?, 0)),
         Stdin::Inherit => {}
-        Stdin::From(descriptor) => give(descriptor, 0)?,
+        Stdin::From(descriptor) => descriptors.push((source(descriptor.as_fd())?, 0)),
     }
     if let Some(output) = &launch.output {
-        give(output, 1)?;
-        give(output, 2)?;
+        let output = source(output.as_fd())?;
+        descriptors.extend([(output, 1), (output, 2)]);
     }
     for (descriptor, target) in &launch.descriptors {
-        give(descriptor, *target)?;
+        descriptors.push((source(descriptor.as_fd())?, *target));
     }
-    let (news, ours) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(io::Error::from)?;
-    let theirs = source(&ours).map_err(io::Error::from)?;
-    drop(ours);
+    let (news, theirs) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(io::Error::from)?;
     let child = Child {
         group: launch.group,
-        descriptors: descriptors.iter().map(|(source, target)| (source.as_raw_fd(), *target)).collect(),
-        news: theirs.as_raw_fd(),
+        descriptors,
+        news: source(theirs.as_fd())?,
         mask: launch.mask,
         ids: launch.user.map(|user| (user.uid, user.gid, user.groups.clone())),
         working_dir: launch.working_dir.map(|dir| c_string(dir.as_os_str().as_bytes())).transpose()?,
@@ -189,18 +206,44 @@ pub(crate) fn spawn(launch: Launch<'_>) -> Result<Launched, NotMade> {
         rlimits: launch.process.map(limits).unwrap_or_default(),
         image,
     };
-    let pid = child.fork()?;
-    drop(theirs);
-    let mut said = Vec::new();
-    // Ends when the program runs, or the child has ended: either closes its end.
-    std::io::Read::read_to_end(&mut std::fs::File::from(news), &mut said)?;
-    if let Some(not_made) = failure(&said) {
-        // Nobody else knows of it, and it ends at once.
-        let _ = waitpid(pid, None);
-        return Err(not_made);
+    Ok(Pending { pid: child.fork()?, news })
+}
+
+impl Pending {
+    /// Returns once it runs its program.
+    ///
+    /// # Errors
+    /// What `execve` says of the program (ENOENT, EACCES, ENOEXEC), or why it did not come to that.
+    pub(crate) fn wait(self) -> Result<Launched, NotMade> {
+        let mut said = Vec::new();
+        let mut some = [0; 64];
+        loop {
+            match rustix::io::read(&self.news, &mut some) {
+                Ok(0) => break,
+                Ok(count) => said.extend_from_slice(some.get(..count).unwrap_or_default()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
+        if let Some(not_made) = failure(&said) {
+            // Nobody else knows of it, and it ends at once.
+            let _ = waitpid(self.pid, None);
+            return Err(not_made);
+        }
+        let refused =
+            OPTIONAL.iter().filter(|(byte, _)| said.contains(byte)).map(|&(_, what)| what).collect();
+        Ok(Launched { pid: self.pid, refused })
     }
-    let refused = OPTIONAL.iter().filter(|(byte, _)| said.contains(byte)).map(|&(_, what)| what).collect();
-    Ok(Launched { pid, refused })
+}
+
+/// /dev/null, to read from: the same for all, so that it costs a start nothing.
+fn nothing() -> io::Result<BorrowedFd<'static>> {
+    static NOTHING: OnceLock<OwnedFd> = OnceLock::new();
+    if NOTHING.get().is_none() {
+        let opened = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let _ = NOTHING.set(rustix::io::fcntl_dupfd_cloexec(opened, FIRST_SOURCE)?);
+    }
+    NOTHING.get().map(OwnedFd::as_fd).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 fn failure(said: &[u8]) -> Option<NotMade> {
