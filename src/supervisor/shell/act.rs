@@ -168,7 +168,7 @@ impl Shell {
         let start = program.start.as_ref().ok_or_else(missing)?;
         let mut environment = program.environment();
         environment.extend(start.environment.clone());
-        let memory_kills = memory::kills();
+        let memory_kills = *self.memory_kills.get_or_init(memory::kills);
         let from = seconds();
         let launched = spawn(Launch {
             argv: &start.argv,
@@ -280,8 +280,9 @@ impl Shell {
             capture.pump();
             capture.tail()
         });
-        let counted =
-            memory::kills().zip(main.memory_kills).map(|(after, before)| after.saturating_sub(before));
+        // The kernel kills for memory by this signal; of another end the count says nothing.
+        let after = (end == End::Signal(nix::libc::SIGKILL)).then(memory::kills).flatten();
+        let counted = after.zip(main.memory_kills).map(|(after, before)| after.saturating_sub(before));
         let class = classify(end, &Evidence { memory_kills: counted, tail: tail.unwrap_or_default() });
         program.last_failure = match class {
             Class::Clean | Class::Unknown => None,

@@ -117,7 +117,7 @@ impl Shell {
             }
             _ => Word::None,
         };
-        let memory_kills = memory::kills();
+        let memory_kills = *self.memory_kills.get_or_init(memory::kills);
         let mut argv = command.command.clone();
         if let Some(word) = argv.first_mut().filter(|word| *word == POLARCTL) {
             *word = beside_ourselves(word).unwrap_or_else(|| word.clone());

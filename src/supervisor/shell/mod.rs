@@ -29,6 +29,7 @@ mod users;
 mod watch;
 mod writer;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -169,6 +170,8 @@ struct Shell {
     checks: BTreeMap<i32, Running>,
     /// Our children that nobody of ours has made, as far as this turn has asked for them.
     orphans: Option<Vec<i32>>,
+    /// The cgroup's count of kills for memory, as far as this turn has asked for it.
+    memory_kills: OnceCell<Option<u64>>,
     supervisor: config::Supervisor,
     /// Further arguments of engines.
     options: Vec<String>,
@@ -231,6 +234,7 @@ impl Shell {
             processes: BTreeMap::new(),
             checks: BTreeMap::new(),
             orphans: None,
+            memory_kills: OnceCell::new(),
             supervisor,
             options,
             config_file,
@@ -335,6 +339,7 @@ impl Shell {
     /// Gives all events to the core, and does what it says, until it is quiet.
     fn settle(&mut self) {
         self.orphans = None;
+        self.memory_kills.take();
         while let Some(event) = self.events.pop_front() {
             let state = std::mem::replace(&mut self.state, State::new(Vec::new(), Duration::ZERO));
             self.moved |= event != Event::Tick;
