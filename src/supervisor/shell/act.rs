@@ -22,15 +22,16 @@ const EX_SOFTWARE: u8 = 70;
 
 impl Shell {
     pub(super) fn act(&mut self, action: Action) {
+        let command = |id: Id| self.programs.get(id.0).is_some_and(|program| program.engine().is_none());
+        match action {
+            Action::Start(id, run) if command(id) => return self.start_command(id, run),
+            // It may be about one of those that are on their way.
+            _ => self.finish_starts(),
+        }
         match action {
             Action::Prepare(id, run) => self.prepare(id, run, Job::Prepare),
             Action::Search(id, run) => self.prepare(id, run, Job::Search),
-            Action::Start(id, run) => {
-                match self.programs.get(id.0).is_some_and(|program| program.engine().is_some()) {
-                    true => self.start(id, run),
-                    false => self.start_command(id, run),
-                }
-            }
+            Action::Start(id, run) => self.start(id, run),
             Action::Adopt(id, run) => self.adopt(id, run),
             Action::Signal(id, run, what, rung) => self.signal(id, run, what, rung),
             Action::Look(id, run) => {

@@ -3,10 +3,11 @@
 use rustix::io::Errno;
 use tokio::task::spawn_local;
 
+use super::capture::Capture;
 use super::notify::{self, Line, Socket};
 use super::probe::{self, Prober};
 use super::program::{Main, Role, Task};
-use super::spawn::{Group, Launch, Launched, NotMade, Stdin, Step, in_words, spawn};
+use super::spawn::{Group, Launch, NotMade, Pending, Stdin, Step, begin, in_words};
 use super::{Input, Shell, memory};
 use crate::config::{Check, Kind};
 use crate::supervisor::core::{Class, End, Event, Id, Run, What};
@@ -18,7 +19,22 @@ const NOT_EXECUTABLE: i32 = 126;
 /// The program of `[serve]`, where no folder is named.
 const POLARCTL: &str = "polarctl";
 
+/// So many commands are on their way to their programs at once; each holds a descriptor of ours meanwhile.
+const AT_ONCE: usize = 16;
+
+/// A command that is on its way to its program.
+#[derive(Debug)]
+pub(super) struct Starting {
+    id: Id,
+    run: Run,
+    pending: Pending,
+    word: Word,
+    capture: Option<Capture>,
+    memory_kills: Option<u64>,
+}
+
 /// How a command tells that it is ready, where it tells by itself.
+#[derive(Debug)]
 enum Word {
     None,
     Socket(Socket),
@@ -33,29 +49,77 @@ fn beside_ourselves(name: &str) -> Option<String> {
 }
 
 impl Shell {
+    /// Begins to start a command. Many are started together, and each waits for its turn of a processor:
+    /// [`Shell::finish_starts`] waits for all of them.
     pub(super) fn start_command(&mut self, id: Id, run: Run) {
-        match self.launch_command(id, run) {
-            Ok((launched, word)) => {
-                self.processes.insert(launched.pid.as_raw(), Role::Of(id, run, What::Main));
-                for what in &launched.refused {
-                    log::warn!(target: self.name(id), "the kernel refused {what}; going on without");
-                }
-                log::info!(target: self.name(id), "started, process {}", launched.pid);
-                self.await_ready(id, run, word);
+        let begun = match self.begin_command(id, run) {
+            // Those that are under way hold descriptors.
+            Err(not_made) if no_room(&not_made) && !self.starting.is_empty() => {
+                self.finish_starts();
+                self.begin_command(id, run)
             }
-            Err(not_made) if no_room(&not_made) => {
-                self.events.push_back(Event::SpawnFailed(id, run, in_words(&not_made.error)));
-            }
-            Err(not_made) => {
-                let missing = matches!(
-                    (not_made.step, not_made.error.kind()),
-                    (Step::Execute, std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
-                );
-                log::error!(target: self.name(id), "{}", self.explain_not_made(id, &not_made));
-                let end = End::Code(if missing { NOT_FOUND } else { NOT_EXECUTABLE });
-                self.events.push_back(Event::Ended(id, run, end, Class::CannotRun));
-            }
+            begun => begun,
+        };
+        match begun {
+            Ok(begun) => self.starting.push_back(begun),
+            Err(not_made) => self.not_started(id, run, &not_made),
         }
+        if self.starting.len() >= AT_ONCE {
+            self.finish_start();
+        }
+    }
+
+    /// Waits until all commands that are on their way run their programs, or cannot.
+    pub(super) fn finish_starts(&mut self) {
+        while !self.starting.is_empty() {
+            self.finish_start();
+        }
+    }
+
+    fn finish_start(&mut self) {
+        let Some(Starting { id, run, pending, word, capture, memory_kills }) = self.starting.pop_front()
+        else {
+            return;
+        };
+        let launched = match pending.wait() {
+            Ok(launched) => launched,
+            Err(not_made) => return self.not_started(id, run, &not_made),
+        };
+        let pid = launched.pid.as_raw();
+        if let Some(program) = self.programs.get_mut(id.0) {
+            program.main = Some(Main {
+                run,
+                pid,
+                from: 0,
+                capture: capture.clone(),
+                pidfd: None,
+                memory_kills,
+                ready: None,
+                live: None,
+            });
+        }
+        if let Some(capture) = capture {
+            self.read_output(id, capture);
+        }
+        self.processes.insert(pid, Role::Of(id, run, What::Main));
+        for what in &launched.refused {
+            log::warn!(target: self.name(id), "the kernel refused {what}; going on without");
+        }
+        log::info!(target: self.name(id), "started, process {pid}");
+        self.await_ready(id, run, word);
+    }
+
+    fn not_started(&mut self, id: Id, run: Run, not_made: &NotMade) {
+        if no_room(not_made) {
+            return self.events.push_back(Event::SpawnFailed(id, run, in_words(&not_made.error)));
+        }
+        let missing = matches!(
+            (not_made.step, not_made.error.kind()),
+            (Step::Execute, std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+        );
+        log::error!(target: self.name(id), "{}", self.explain_not_made(id, not_made));
+        let end = End::Code(if missing { NOT_FOUND } else { NOT_EXECUTABLE });
+        self.events.push_back(Event::Ended(id, run, end, Class::CannotRun));
     }
 
     fn explain_not_made(&self, id: Id, not_made: &NotMade) -> String {
@@ -95,7 +159,7 @@ impl Shell {
         }
     }
 
-    fn launch_command(&mut self, id: Id, run: Run) -> Result<(Launched, Word), NotMade> {
+    fn begin_command(&mut self, id: Id, run: Run) -> Result<Starting, NotMade> {
         let missing = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
         let (capture, output) = self.open_output(id)?;
         let program = self.programs.get_mut(id.0).ok_or_else(missing)?;
@@ -122,7 +186,7 @@ impl Shell {
         if let Some(word) = argv.first_mut().filter(|word| *word == POLARCTL) {
             *word = beside_ourselves(word).unwrap_or_else(|| word.clone());
         }
-        let launched = spawn(Launch {
+        let pending = begin(&Launch {
             argv: &argv,
             environment: Some(environment),
             user: program.drops.then_some(&program.user),
@@ -135,20 +199,7 @@ impl Shell {
             working_dir: Some(&command.working_dir),
             lenient: false,
         })?;
-        program.main = Some(Main {
-            run,
-            pid: launched.pid.as_raw(),
-            from: 0,
-            capture: capture.clone(),
-            pidfd: None,
-            memory_kills,
-            ready: None,
-            live: None,
-        });
-        if let Some(capture) = capture {
-            self.read_output(id, capture);
-        }
-        Ok((launched, word))
+        Ok(Starting { id, run, pending, word, capture, memory_kills })
     }
 
     /// Sees to it that the core learns when a command is ready; of a one-shot its end tells.

@@ -41,6 +41,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use self::command::Starting;
 use self::control::{Asked, Control};
 use self::history::Moment;
 use self::probe::{Ask, Running};
@@ -166,6 +167,8 @@ struct Shell {
     begun: Instant,
     programs: Vec<Program>,
     processes: BTreeMap<i32, Role>,
+    /// Commands that are on their way to their programs; none is between two steps of the core.
+    starting: VecDeque<Starting>,
     /// Checks that run, by the pids of their processes.
     checks: BTreeMap<i32, Running>,
     /// Our children that nobody of ours has made, as far as this turn has asked for them.
@@ -232,6 +235,7 @@ impl Shell {
             begun,
             programs,
             processes: BTreeMap::new(),
+            starting: VecDeque::new(),
             checks: BTreeMap::new(),
             orphans: None,
             memory_kills: OnceCell::new(),
@@ -349,6 +353,7 @@ impl Shell {
             for action in actions {
                 self.act(action);
             }
+            self.finish_starts();
         }
     }
 
