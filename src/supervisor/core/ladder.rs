@@ -33,11 +33,12 @@ const KILL_BEFORE_END: Duration = Duration::from_secs(3);
 
 /// How long after the request `rung` is reached; `None` for one that the ladder does not have.
 ///
-/// A budget that is too short for the fixed margins is divided in proportion.
+/// A program without an immediate rung has its whole budget before it is killed: it may take it all to end in order. A
+/// budget that is too short for the fixed margins is divided in proportion.
 #[must_use]
 pub fn rung_at(ladder: &Ladder, rung: Rung) -> Option<Duration> {
     let budget = ladder.budget;
-    let kill = budget.saturating_sub(KILL_BEFORE_END.min(budget / 4));
+    let kill = if ladder.immediate { kill_before(budget) } else { budget };
     let immediate = budget.saturating_sub(IMMEDIATE_BEFORE_END.min(budget / 4 * 3));
     if rung == ladder.first {
         return Some(Duration::ZERO);
@@ -52,6 +53,11 @@ pub fn rung_at(ladder: &Ladder, rung: Rung) -> Option<Duration> {
         Rung::Immediate => ladder.immediate.then_some(immediate),
         Rung::Kill => Some(kill),
     }
+}
+
+/// When to kill, of this much time, so that all is over when it is.
+pub(super) fn kill_before(budget: Duration) -> Duration {
+    budget.saturating_sub(KILL_BEFORE_END.min(budget / 4))
 }
 
 /// The rung that a program stands on `elapsed` after it was asked to end.
@@ -100,8 +106,8 @@ mod tests {
             (&short, 0.9, Rung::Fast),
             (&short, 1.0, Rung::Immediate),
             (&short, 3.0, Rung::Kill),
-            (&command, 7.4, Rung::Fast),
-            (&command, 7.5, Rung::Kill),
+            (&command, 9.9, Rung::Fast),
+            (&command, 10.0, Rung::Kill),
             (&killed, 0.0, Rung::Kill),
         ] {
             assert_eq!(

@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use super::classify::Class;
 use super::event::{Action, Level};
-use super::ladder::{Ladder, Rung, rung, rung_at};
+use super::ladder::{Ladder, Rung, kill_before, rung, rung_at};
 use super::model::{Fit, GaveUp, Id, Lock, Phase, Program, Shutdown, State, Time, What, Why};
 use super::{needs, search};
 
 /// How long a `prepare` child may take to end what it has under way (initdb, a script) and to clean up after itself.
-const PREPARE_LADDER: Ladder = Ladder { first: Rung::Fast, immediate: false, budget: Duration::from_secs(2) };
+const PREPARE_LADDER: Ladder =
+    Ladder { first: Rung::Fast, immediate: false, budget: Duration::from_millis(1500) };
 /// The same where the lock file is the reason: no container runtime counts the seconds, and the stage of a first boot is
 /// removed, which a busy disk makes slow.
 const LOCKED_PREPARE_LADDER: Ladder =
-    Ladder { first: Rung::Fast, immediate: false, budget: Duration::from_secs(20) };
+    Ladder { first: Rung::Fast, immediate: false, budget: Duration::from_secs(17) };
 
 /// A stop that takes longer than this says what blocks it.
 const SAY_BLOCKERS_AFTER: Duration = Duration::from_secs(3);
@@ -93,8 +94,7 @@ pub(super) fn may_start(state: &State, program: &Program, id: Id) -> bool {
 
 /// When the shutdown's patience ends and everything that is left is killed.
 fn kill_all_at(state: &State, shutdown: &Shutdown) -> Time {
-    let ladder = Ladder { first: Rung::Fast, immediate: false, budget: state.stop_timeout };
-    shutdown.since.saturating_add(rung_at(&ladder, Rung::Kill).unwrap_or(state.stop_timeout))
+    shutdown.since.saturating_add(kill_before(state.stop_timeout))
 }
 
 fn overdue(state: &State) -> bool {

@@ -121,7 +121,8 @@ impl World {
                 self.laws.is_rough();
             }
             let budget = spec.ladder.budget;
-            assert!(early || now - since >= budget - ms(3_000).min(budget / 4), "killed too early");
+            let margin = if spec.ladder.immediate { ms(3_000).min(budget / 4) } else { ms(0) };
+            assert!(early || now - since >= budget - margin, "killed too early");
         }
         if rung == Rung::Immediate {
             let usual = spec.ladder.first >= Rung::Immediate;

@@ -118,7 +118,7 @@ fn a_stop_takes_down_what_is_bound_first() {
 fn a_stop_waits_for_no_process_that_cannot_be_killed() {
     let mut story = all_up(vec![sidecar("pfsd"), bound(ENGINE, sidecar("a"))]);
     assert_eq!(story.at(10, down(ENGINE)), "signal 1#2 fast");
-    assert_eq!(story.until(60_000), ["7510: signal 1#2 kill, signal 0#1 fast", "15010: signal 0#1 kill"]);
+    assert_eq!(story.until(60_000), ["10010: signal 1#2 kill, signal 0#1 fast", "20010: signal 0#1 kill"]);
 }
 
 #[test]
@@ -203,10 +203,10 @@ fn not_ready_in_time_is_one_failure() {
         (story.failures(), story.said.contains(&"not ready after 40.000 s: ending it".into())),
         (1, true)
     );
-    assert_eq!(story.until(90_000), ["81000: signal 0#2 fast", "88500: signal 0#2 kill"]);
-    story.at(90_000, crash(ENGINE, 2));
-    assert_eq!(story.at(90_000, gone(ENGINE, 2)), "");
-    assert_eq!(story.until(100_000), ["90100: start 0#3"], "the second has");
+    assert_eq!(story.until(92_000), ["81000: signal 0#2 fast", "91000: signal 0#2 kill"]);
+    story.at(92_000, crash(ENGINE, 2));
+    assert_eq!(story.at(92_000, gone(ENGINE, 2)), "");
+    assert_eq!(story.until(102_000), ["92100: start 0#3"], "the second has");
     story.until(140_000);
     story.at(140_000, clean(ENGINE, 3));
     story.at(140_000, gone(ENGINE, 3));
