@@ -17,8 +17,9 @@ const REMEMBERED: usize = 1000;
 const TEXT_MAX: usize = 1024;
 /// So much goes to the journal's writer at once, in bytes.
 const AT_ONCE: usize = 16 * 1024;
-/// So much may wait for the journal's writer, in bytes; what comes beyond is counted.
-const WAITING_MAX: usize = 256 * 1024;
+/// So much may wait for the journal's writer, in bytes; what comes beyond is counted. A thousand programs that start, or
+/// end, at once have half of it to tell.
+const WAITING_MAX: usize = 1024 * 1024;
 
 /// A moment, on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -444,13 +445,13 @@ mod tests {
         let (lines, lost) = history.take_waiting();
         assert_eq!((lines.len(), lines[0].lines().count(), lost), (1, 2, 0));
         assert_eq!(history.take_waiting(), (VecDeque::new(), 0));
-        for _ in 0..1000 {
+        for _ in 0..2000 {
             history.note(at(0), None, "supervisor", "x".repeat(5000));
         }
         let (some, lost) = history.take_waiting();
         let lines: Vec<&str> = some.iter().flat_map(|some| some.lines()).collect();
         assert!(some.iter().all(|some| some.len() < AT_ONCE + 2 * TEXT_MAX));
-        assert_eq!(lines.len() + usize::try_from(lost).unwrap(), 1000);
+        assert_eq!(lines.len() + usize::try_from(lost).unwrap(), 2000);
         assert!(lost > 700 && lines.iter().all(|line| line.ends_with('}')), "{lost} lost");
     }
 }

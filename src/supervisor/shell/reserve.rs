@@ -5,7 +5,7 @@ use std::hint::black_box;
 /// A block: below the size from which glibc's malloc maps each one by itself (128 KiB), and gives it back to the system.
 const BLOCK: usize = 64 * 1024;
 /// So many blocks are free for later: a few times what PID 1 uses.
-const BLOCKS: usize = 32;
+const BLOCKS: usize = 48;
 /// So much of the stack is there from the beginning.
 const STACK: usize = 256 * 1024;
 
