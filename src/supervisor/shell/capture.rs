@@ -67,7 +67,10 @@ impl Capture {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
         let before = lines.count();
         let framing = Framing { form, lines, partial: Vec::new(), continued: false };
-        let inner = Inner { pipe: Rc::new(Receiver::from_owned_fd(read)?), to, framing, before };
+        // The flag is one of the read end alone.
+        rustix::io::ioctl_fionbio(&read, true)?;
+        let pipe = Rc::new(Receiver::from_owned_fd_unchecked(read)?);
+        let inner = Inner { pipe, to, framing, before };
         Ok((Capture(Rc::new(RefCell::new(inner))), write))
     }
 
