@@ -109,7 +109,7 @@ fn nobody_else_may_say_that_it_is_ready() {
     let socket = process.environment()["NOTIFY_SOCKET"].clone();
     assert!(socket.starts_with('@'), "{socket}");
     let send = format!(
-        "socket(my $s, AF_UNIX, SOCK_DGRAM, 0); send($s, 'READY=1', 0, pack('S a*', AF_UNIX, \"\\0{}\")) or die;",
+        "socket(my $s, AF_UNIX, SOCK_DGRAM, 0); send($s, 'READY=1', 0, pack('S a*', AF_UNIX, chr(0) . '{}')) or die $!;",
         &socket[1..]
     );
     // Another user, who is gone when it is looked at; and one of the same user who lives, in no tree of the program's.
