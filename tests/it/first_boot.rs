@@ -115,8 +115,10 @@ fn the_engine_is_no_root_and_gets_a_short_environment() {
         !postmasters_files.values().any(|target| *target == data),
         "the keeper's lock went to the postmaster"
     );
-    instance.until("PID 1 to be the only process that is not the engine's", |it| {
-        it.processes().iter().filter(|process| process.name != "postgres").count() == 1
+    instance.until("PID 1 and who follows the engine's log to be all that is not the engine's", |it| {
+        let processes = it.processes();
+        let others: Vec<_> = processes.iter().filter(|process| process.name != "postgres").collect();
+        others.len() == 2 && others.iter().filter(|other| other.uid == user.uid).count() == 1
     });
 }
 

@@ -35,7 +35,8 @@ fn assert_link(instance: &Instance) {
 /// What was moved aside: the one thing beside the link.
 fn aside(instance: &Instance) -> PathBuf {
     let entries = fs::read_dir(instance.path("log")).unwrap().flatten().map(|entry| entry.path());
-    let others: Vec<_> = entries.filter(|path| !path.ends_with("pg_log")).collect();
+    let ours = ["pg_log", "events.jsonl"];
+    let others: Vec<_> = entries.filter(|path| !ours.iter().any(|name| path.ends_with(name))).collect();
     assert_eq!(others.len(), 1, "{others:?}");
     assert!(others[0].file_name().unwrap().to_str().unwrap().starts_with("pg_log."), "{others:?}");
     others[0].clone()

@@ -1,6 +1,7 @@
 //! Sidecars in trouble beside an engine, those of examples/sidecars.toml: what an operator is shown of each, while the
 //! database serves.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -108,6 +109,27 @@ impl Operated {
         let (_, page) = self.get("/metrics")?;
         let series = format!("polar_{series}{{program=\"{program}\"{labels}}} ");
         page.lines().find_map(|line| line.strip_prefix(&series))?.parse().ok()
+    }
+
+    /// The table of docs/operations.md names each metric, and no other.
+    fn metrics_are_documented(&self) {
+        let manual = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/operations.md");
+        let manual = fs::read_to_string(manual).unwrap();
+        let (_, section) = manual.split_once("\n## Health and metrics\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let words = section.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let told: BTreeSet<String> =
+            words.filter(|word| word.starts_with("polar_")).map(str::to_owned).collect();
+        let (_, page) = self.get("/metrics").unwrap();
+        let families = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let there: BTreeSet<String> = families
+            .map(|(name, kind)| match kind {
+                "counter" => format!("{name}_total"),
+                "info" => format!("{name}_info"),
+                _ => name.to_owned(),
+            })
+            .collect();
+        assert_eq!(told, there);
     }
 
     fn log_file(&self, number: usize) -> PathBuf {
@@ -225,6 +247,7 @@ fn each_trouble_is_shown_and_the_database_serves_all_along() {
     let engine = it.json("status engine");
     assert_eq!((&engine["state"], &engine["restarts"]), (&"running".into(), &0.into()), "{engine}");
     assert_eq!(it.metric("program_restarts_total", "engine", ""), Some(0.0));
+    it.metrics_are_documented();
     assert_eq!(it.instance.sql("select count(*) from looks"), it.answered.to_string());
     assert_eq!(it.instance.stop(Signal::SIGTERM), Exit::Code(0));
     assert_eq!(it.instance.log().matches("engine: started, process").count(), 1);

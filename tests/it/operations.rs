@@ -33,6 +33,8 @@ fn a_line_that_the_program_does_not_write_is_found() {
     assert_eq!(strange_words("has given up: /data; ending with status 78", &strings).len(), 6);
     let line = "2026-11-21T03:24:17.024Z ERROR engine: gave up: /data: No such thing (os error 2); ending with status 7";
     assert_eq!(message(line), "gave up: /data: ; ending with status 7");
+    let line = "2026-11-21T06:37:38.488Z INFO  polar-supervisor: flood: added";
+    assert_eq!(message(line), ": added");
 }
 
 /// The lines of the page's `log` boxes.
@@ -50,12 +52,17 @@ fn quoted(page: &str) -> Vec<&str> {
     lines
 }
 
-/// What follows time, level and program; a line from before the log has begun stands alone. The words of others that
+/// What follows time, level and program, and the name of a program that PID 1 tells of; a line from before the log has
+/// begun stands alone. The words of others that
 /// follow are theirs: the engine's own line, a process's title, a cause that the system names.
 fn message(line: &str) -> String {
     let stamped = line.split_once("Z ").filter(|(time, _)| time.starts_with("20"));
     let message = match stamped {
-        Some((_, text)) => text.split_once(": ").map_or(text, |(_, text)| text),
+        Some((_, text)) => match text.split_once(": ") {
+            Some((own, text)) if own.ends_with(" polar-supervisor") => of_program(text),
+            Some((_, text)) => text,
+            None => text,
+        },
         None => line,
     };
     let message = message.split(" UTC [").next().unwrap_or_default();
@@ -68,6 +75,12 @@ fn message(line: &str) -> String {
         }
         None => message,
     }
+}
+
+/// `engine: changed: port` tells of a program: what follows its name, with the colon.
+fn of_program(text: &str) -> &str {
+    let named = text.split_once(": ").filter(|(name, _)| name.bytes().all(|byte| byte.is_ascii_lowercase()));
+    named.map_or(text, |(name, _)| &text[name.len()..])
 }
 
 /// Plain words of a message that no string of the source accounts for: values are numbers, paths, names in quotes or

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{Builder, Exit, Instance, Output, Process, Signal};
+use crate::common::{Builder, Exit, Instance, Output, Process, SOON, Signal, eventually};
 
 /// Numbers its lines, as fast as it can, and never ends.
 const FLOOD: &str = "seq -f 'line %.0f of many that nobody reads in time' 1 1000000000";
@@ -24,7 +24,7 @@ fn wait_for(instance: &mut Instance, text: &str) {
 }
 
 fn writer(instance: &Instance) -> Option<Process> {
-    instance.processes().into_iter().find(|it| it.command.ends_with(" writer") && it.state != 'Z')
+    instance.writer()
 }
 
 /// The file and the full ones before it, the oldest first.
@@ -94,7 +94,7 @@ fn a_dead_writer_is_replaced_and_the_program_does_not_notice() {
     for _ in 0..3 {
         let before = size(&file);
         instance.until("more lines", |_| size(&file) > before + 1000);
-        let first = writer(&instance).unwrap();
+        let first = eventually("the writer", SOON, || writer(&instance));
         first.signal(Signal::SIGKILL);
         instance.until("another writer", |it| writer(it).is_some_and(|it| it.pid != first.pid));
     }

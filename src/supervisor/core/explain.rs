@@ -158,7 +158,7 @@ fn dependencies(state: &State, now: Time, id: Id) -> Option<Condition> {
 /// `down: it gave up`, `starting for 3.2 s`, `down: it requires a (locked)`.
 fn why_not_up(state: &State, now: Time, id: Id) -> String {
     let Some(program) = state.program(id) else { return "unknown".into() };
-    let word = state_name(program, now);
+    let word = state_name(state, id, program, now);
     let since = seconds(now.saturating_sub(program.since));
     let why = match (reason(state, id, program), word) {
         (Some("dependency"), _) => {

@@ -72,7 +72,7 @@ pub struct Glance {
 pub fn glance(state: &State, now: Time, id: Id) -> Option<Glance> {
     let program = state.program(id)?;
     Some(Glance {
-        state: state_name(program, now),
+        state: state_name(state, id, program, now),
         reason: reason(state, id, program),
         ready: is_ready(program),
         locked: program.lock == Lock::Present,
@@ -84,7 +84,7 @@ fn is_ready(program: &Program) -> bool {
 }
 
 fn report_of(state: &State, now: Time, id: Id, program: &Program) -> Report {
-    let name = state_name(program, now);
+    let name = state_name(state, id, program, now);
     Report {
         name: program.spec.name.clone(),
         kind: program.spec.kind,
@@ -109,11 +109,14 @@ fn report_of(state: &State, now: Time, id: Id, program: &Program) -> Report {
 }
 
 /// The word for its phase.
-pub(super) fn state_name(program: &Program, now: Time) -> &'static str {
+pub(super) fn state_name(state: &State, id: Id, program: &Program, now: Time) -> &'static str {
     match program.phase {
         Phase::Failed => "failed",
         Phase::Searching { .. } if program.done => "failed",
-        Phase::Down | Phase::Searching { .. } if program.failures > 0 && program.not_before > now => {
+        // Only where the pause is all that it waits for.
+        Phase::Down | Phase::Searching { .. }
+            if program.failures > 0 && program.not_before > now && reason(state, id, program).is_none() =>
+        {
             "backoff"
         }
         Phase::Down | Phase::Searching { .. } => "down",

@@ -57,13 +57,7 @@ impl Shell {
                     Level::Info => log::info!(target: target, "{text}"),
                 }
             }
-            Action::Finish(status) => {
-                // The cause of a program that gave up stays the last line.
-                if self.state.shutdown.as_ref().is_none_or(|shutdown| shutdown.gave_up.is_none()) {
-                    log::info!(target: logger::SELF, "ending with status {status}");
-                }
-                self.status = Some(status);
-            }
+            Action::Finish(status) => self.status = Some(status),
         }
     }
 

@@ -109,15 +109,17 @@ impl Shell {
         }
     }
 
-    /// PID 1 ends: the last lines of the logs are passed on, but a disk is not waited for.
-    pub(super) fn finish_followers(&mut self) {
+    /// PID 1 ends: the last lines of the logs are passed on, but a disk is not waited for. Whether there was anybody who
+    /// followed.
+    pub(super) fn finish_followers(&mut self) -> bool {
         let until = Instant::now() + REST;
         let followers = self.programs.iter_mut().filter_map(|program| program.follower.take());
         let mut captures: Vec<Capture> = followers.map(|follower| follower.capture).collect();
+        let any = !captures.is_empty();
         loop {
             captures.retain(Capture::pump);
             if captures.is_empty() || Instant::now() >= until {
-                return;
+                return any;
             }
             std::thread::sleep(Duration::from_millis(2));
         }

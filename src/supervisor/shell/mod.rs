@@ -291,7 +291,7 @@ impl Shell {
             if let Some(status) = self.status {
                 self.remember(format!("ended with status {status}"));
                 self.write_journal();
-                self.finish_followers();
+                self.last_words(status);
                 self.writer.finish();
                 return status;
             }
@@ -310,6 +310,16 @@ impl Shell {
             }
             self.answer_some();
             self.events.push_back(Event::Tick);
+        }
+    }
+
+    /// The last line of all is ours: the cause where a program gave up, else the status.
+    fn last_words(&mut self, status: u8) {
+        let followed = self.finish_followers();
+        match self.state.shutdown.as_ref().and_then(|shutdown| shutdown.gave_up.as_ref()) {
+            Some(gave_up) if followed => log::error!(target: self.name(gave_up.id), "{}", gave_up.text),
+            Some(_) => {}
+            None => log::info!(target: logger::SELF, "ending with status {status}"),
         }
     }
 

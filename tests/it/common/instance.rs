@@ -18,6 +18,9 @@ use super::machine::postgres_user;
 use super::process::{Process, namespace};
 use super::wait::{BOOT, SOON, eventually, until};
 
+/// The command line of the writer of log files.
+const WRITER: &str = "/proc/self/exe writer";
+
 /// How PID 1 ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -294,9 +297,17 @@ impl Instance {
     /// All processes of the instance's PID namespace, but for the writer of log files: it comes and goes with what there
     /// is to write.
     pub fn processes(&self) -> Vec<Process> {
+        self.everything().into_iter().filter(|process| process.command != WRITER).collect()
+    }
+
+    /// The writer of log files, and no zombie, if there is one.
+    pub fn writer(&self) -> Option<Process> {
+        self.everything().into_iter().find(|process| process.command == WRITER && process.state != 'Z')
+    }
+
+    fn everything(&self) -> Vec<Process> {
         let Some(running) = &self.running else { return Vec::new() };
         let all = Process::all().into_iter();
-        let all = all.filter(|process| process.command != "/proc/self/exe writer");
         all.filter(|process| namespace(process.pid).as_ref() == Some(&running.namespace)).collect()
     }
 

@@ -107,8 +107,9 @@ fn summary(glance: Glance, program: &Program, conditions: &[Condition]) -> Strin
     } else {
         first(Effect::Blocks).or_else(|| first(Effect::Warns))
     };
+    let state = if glance.state == "backoff" { "in back-off" } else { glance.state };
     match why {
-        Some(why) => format!("{name} is {}{process}: {}", glance.state, why.text),
-        None => format!("{name} is {}{process}", glance.state),
+        Some(why) => format!("{name} is {state}{process}: {}", why.text),
+        None => format!("{name} is {state}{process}"),
     }
 }
