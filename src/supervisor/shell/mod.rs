@@ -354,6 +354,13 @@ impl Shell {
             for action in actions {
                 self.act(action);
             }
+        self.let_go_of_removed();
+    }
+
+    /// Whether PID 1 is on its way to its end, or has been told to.
+    fn is_ending(&self) -> bool {
+        let told = |event: &Event| matches!(event, Event::Stop | Event::Quit);
+        self.state.shutdown.is_some() || self.events.iter().any(told)
         }
     }
 
