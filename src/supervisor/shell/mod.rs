@@ -372,6 +372,7 @@ impl Shell {
                 libc::SIGQUIT => self.events.push_back(Event::Quit),
                 libc::SIGHUP if std::process::id() != 1 && isatty(std::io::stdin()).unwrap_or(false) => {
                     self.events.push_back(Event::Stop);
+                libc::SIGHUP if self.is_ending() => log::warn!(target: logger::SELF, "ending: not reloaded"),
                 }
                 libc::SIGHUP => _ = self.reload_for("by SIGHUP"),
                 libc::SIGUSR1 => self.report(),

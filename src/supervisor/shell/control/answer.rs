@@ -180,7 +180,7 @@ impl Shell {
     }
 
     fn not_while_ending(&self, what: &str) -> Result<(), Refusal> {
-        if self.state.shutdown.is_none() {
+        if !self.is_ending() {
             return Ok(());
         }
         Err(refusal(
