@@ -9,7 +9,7 @@ use super::program::{Main, Role, Task};
 use super::spawn::{Group, Launch, Launched, NotMade, Stdin, Step, in_words, spawn};
 use super::{Input, Shell, memory};
 use crate::config::{Check, Kind};
-use crate::supervisor::core::{Class, End, Event, Id, Run, What};
+use crate::supervisor::core::{Class, End, Event, Id, Phase, Run, What};
 
 /// The shell's statuses for a command that could not be run.
 const NOT_FOUND: i32 = 127;
@@ -176,13 +176,21 @@ impl Shell {
         Prober { id, run, name: self.name(id).to_owned(), tell: self.tell.clone() }
     }
 
-    /// The main process is ready: from here on its `live` checks run.
+    /// The main process is ready: from here on its `live` checks run. Said once more it changes nothing, or who says it
+    /// again and again would never be checked.
     pub(super) fn is_ready(&mut self, id: Id, run: Run) {
-        self.events.push_back(Event::Ready(id, run));
-        if let Some(program) = self.programs.get_mut(id.0) {
-            program.last_failure = None;
+        let awaited = self.state.program(id).is_some_and(
+            |known| matches!(known.phase, Phase::Starting { run: current, .. } if current == run),
+        );
+        if !awaited {
+            return;
         }
-        self.look_after(id, run);
+        self.events.push_back(Event::Ready(id, run));
+        let Some(program) = self.programs.get_mut(id.0) else { return };
+        program.last_failure = None;
+        if program.main.as_ref().is_some_and(|main| main.live.is_none()) {
+            self.look_after(id, run);
+        }
     }
 
     /// Begins the `live` checks of a run that is ready, as they are configured.

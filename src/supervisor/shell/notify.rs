@@ -69,8 +69,9 @@ impl Socket {
 }
 
 /// Calls `ready` when process `main`, or one of its session or below it, has sent `READY=1`. Goes on reading, so that no
-/// sender ever waits; all other words are ignored.
-pub(crate) async fn listen(socket: Socket, main: i32, user: u32, ready: impl Fn()) {
+/// sender ever waits; all other words are ignored, and the same one said again.
+pub(crate) async fn listen(socket: Socket, main: i32, user: u32, ready: impl FnOnce()) {
+    let mut ready = Some(ready);
     while socket.0.readable().await.is_ok() {
         for _ in 0..TURN {
             let received = socket.0.try_io(tokio::io::Interest::READABLE, || {
@@ -78,8 +79,12 @@ pub(crate) async fn listen(socket: Socket, main: i32, user: u32, ready: impl Fn(
             });
             match received {
                 Ok((message, sender)) => {
-                    let meant = message.split(|&byte| byte == b'\n').any(|line| line == b"READY=1");
-                    if meant && sender.is_some_and(|sender| is_of(sender, main, user)) {
+                    let meant = ready.is_some()
+                        && message.split(|&byte| byte == b'\n').any(|line| line == b"READY=1");
+                    if meant
+                        && sender.is_some_and(|sender| is_of(sender, main, user))
+                        && let Some(ready) = ready.take()
+                    {
                         ready();
                     }
                 }
