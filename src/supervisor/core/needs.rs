@@ -112,9 +112,14 @@ impl Links {
         needs.iter().filter(|(_, need)| *need != Need::Gone).map(|&(other, _)| Id(other))
     }
 
-    /// Whether one that it requires is not up.
-    pub(super) fn misses_one(&self, id: Id) -> bool {
-        self.unmet(id).any(|(_, need)| need == Need::Up)
+    /// Whether who requires it has it.
+    pub(super) fn serves(&self, id: Id) -> bool {
+        self.nodes.get(id.0).is_some_and(|node| node.serves)
+    }
+
+    /// Whether one that it requires, and is bound to, is not up.
+    fn misses_one(&self, id: Id, unbound: &[Id]) -> bool {
+        self.unmet(id).any(|(other, need)| need == Need::Up && !unbound.contains(&other))
     }
 
     fn met(&self, other: usize, need: Need) -> bool {
@@ -349,8 +354,10 @@ fn refresh_one(state: &mut State, place: usize) -> Option<(bool, bool)> {
     let program = state.programs.get(place)?;
     let own = may_run(state, program);
     let runs = program.run().is_some();
-    let lacks = program.spec.bound && state.links.misses_one(Id(place));
+    let lacks = program.spec.bound && state.links.misses_one(Id(place), &program.unbound);
     let wanted = own && !program.bounce && !lacks;
+    let (links, program) = (&state.links, state.programs.get_mut(place)?);
+    program.unbound.retain(|&other| !links.serves(other));
     let done = program.completed && !program.removed;
     let stays = wanted && program.fault.is_none();
     let serves = (stays && matches!(program.phase, Phase::Up { .. })) || (done && !runs);
