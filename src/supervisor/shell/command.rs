@@ -163,7 +163,7 @@ impl Shell {
         let ready = move || _ = tell.send(Input::Ready(id, run));
         let task = match (word, command.ready.as_ref()) {
             (Word::Socket(socket), _) => spawn_local(notify::listen(socket, pid, user, ready)),
-            (Word::Line(line), _) => spawn_local(notify::read(line, ready)),
+            (Word::Line(line), _) => spawn_local(notify::read(line, prober.name, ready)),
             (Word::None, Some(wanted)) => {
                 spawn_local(probe::until_ready(prober, wanted.check.clone(), wanted.timeout, ready))
             }
