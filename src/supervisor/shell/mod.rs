@@ -218,8 +218,7 @@ impl Shell {
             .collect();
         let (tell, inbox) = unbounded_channel();
         let begun = Instant::now();
-        let engine = programs.iter().find(|program| program.engine().is_some());
-        let user = engine.map(|program| program.user.clone());
+        let user = program::socket_user(&programs);
         let control = Control::start(supervisor.run_dir.clone(), user, tell.clone());
         control.keep_journal(tell.clone());
         let mut shell = Shell {
@@ -354,6 +353,7 @@ impl Shell {
             for action in actions {
                 self.act(action);
             }
+        }
         self.let_go_of_removed();
     }
 
@@ -361,7 +361,6 @@ impl Shell {
     fn is_ending(&self) -> bool {
         let told = |event: &Event| matches!(event, Event::Stop | Event::Quit);
         self.state.shutdown.is_some() || self.events.iter().any(told)
-        }
     }
 
     fn take_signals(&mut self) {
@@ -372,8 +371,8 @@ impl Shell {
                 libc::SIGQUIT => self.events.push_back(Event::Quit),
                 libc::SIGHUP if std::process::id() != 1 && isatty(std::io::stdin()).unwrap_or(false) => {
                     self.events.push_back(Event::Stop);
-                libc::SIGHUP if self.is_ending() => log::warn!(target: logger::SELF, "ending: not reloaded"),
                 }
+                libc::SIGHUP if self.is_ending() => log::warn!(target: logger::SELF, "ending: not reloaded"),
                 libc::SIGHUP => _ = self.reload_for("by SIGHUP"),
                 libc::SIGUSR1 => self.report(),
                 libc::SIGUSR2 => self.reopen_files(),

@@ -10,6 +10,7 @@ use super::{Answer, Asked, Peer};
 use crate::control::protocol::{Code, Line, Mode, Op, Refusal};
 use crate::supervisor::core::{Event, Id, Rung, Wish};
 use crate::supervisor::shell::Shell;
+use crate::supervisor::shell::program::{Program, socket_user};
 
 /// So many requests are answered before everything else has its turn.
 const PER_TURN: u32 = 16;
@@ -81,7 +82,7 @@ impl Shell {
     pub(in crate::supervisor::shell) fn reload_for(&mut self, who: &str) -> Result<(), String> {
         let result = self.reload();
         // Whoever has removed the socket's file can have it back by this.
-        self.control.look();
+        self.control.look(socket_user(&self.programs));
         let text = match &result {
             Ok(done) if done.is_empty() => format!("reloaded ({who}): nothing of it has changed"),
             Ok(done) => format!("reloaded ({who}): {}", done.join("; ")),
