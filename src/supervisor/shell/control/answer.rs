@@ -161,7 +161,9 @@ impl Shell {
     }
 
     fn may_change(&self, peer: Peer, what: &str) -> Result<(), Refusal> {
-        let engines = self.programs.iter().filter(|program| program.engine().is_some());
+        // One that has left the configuration counts as long as it runs.
+        let counts = |program: &&Program| !program.removed || program.main.is_some();
+        let engines = self.programs.iter().filter(counts).filter(|program| program.engine().is_some());
         let mut users: Vec<u32> = engines.map(|program| program.user.uid).collect();
         users.extend([0, geteuid().as_raw()]);
         users.sort_unstable();
