@@ -21,6 +21,7 @@ mod meant;
 mod mistake;
 mod needs;
 mod raw;
+mod regular;
 mod show;
 mod signal;
 mod size;
@@ -31,8 +32,7 @@ mod typed;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 pub use meant::{
@@ -86,10 +86,7 @@ fn load_default(path: &Path, env: &[(String, String)]) -> Result<Config, Mistake
 fn load_file(path: &Path, env: &[(String, String)]) -> Result<Config, Mistakes> {
     let file = path.to_string_lossy();
     let refuse = |what: String| Mistakes(vec![Mistake::of_file(&file, None, what)]);
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|open| open.take(FILE_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| refuse(unreadable(&error)))?;
+    let bytes = regular::read(path, FILE_MAX + 1).map_err(|error| refuse(unreadable(&error)))?;
     if bytes.len() as u64 > FILE_MAX {
         return Err(refuse(format!(
             "longer than {FILE_MAX} bytes; this is no configuration, so check the path"

@@ -1,12 +1,15 @@
 //! `POLARDB_PORT_FILE`: the port from a file, as orchestrators mount them.
 
 use std::borrow::Cow;
-use std::fs;
+use std::path::Path;
 
 use super::mistake::{ENVIRONMENT, Mistake};
+use super::regular;
 
 const VARIABLE: &str = "POLARDB_PORT";
 const TWIN: &str = "POLARDB_PORT_FILE";
+/// More is no port, whatever space is around it.
+const LENGTH_MAX: u64 = 4096;
 
 /// The environment with the content of the file that `POLARDB_PORT_FILE` names as `POLARDB_PORT`.
 ///
@@ -21,9 +24,10 @@ pub(super) fn resolved(env: &[(String, String)]) -> Result<Cow<'_, [(String, Str
     if value(VARIABLE).is_some() {
         return Err(mistake(format!("set together with {VARIABLE}; set one of the two")));
     }
-    let content = fs::read_to_string(file).map_err(|error| {
+    let content = regular::read(Path::new(file), LENGTH_MAX).map_err(|error| {
         mistake(format!("{file} cannot be read: {error}; name a file that holds the port"))
     })?;
+    let content = String::from_utf8_lossy(&content);
     let content = content.trim();
     // The content is not shown: somebody may have named the file of a password by mistake.
     if !content.parse::<u16>().is_ok_and(|port| port > 0) {
@@ -36,6 +40,8 @@ pub(super) fn resolved(env: &[(String, String)]) -> Result<Cow<'_, [(String, Str
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -81,8 +81,12 @@ pub(in crate::supervisor) fn own_children() -> Option<Vec<i32>> {
     Some(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
-/// Whether a process was started with this variable (`NAME=value`) in its environment; `None`: not readable.
+/// Whether a process was started with this variable (`NAME=value`) in its environment; `None`: not readable, or
+/// not asked: the kernel reads it from the process's memory, which one that waits for a disk may have locked.
 pub(in crate::supervisor) fn has_variable(pid: i32, variable: &str) -> Option<bool> {
+    if stat(pid)?.state == 'D' {
+        return None;
+    }
     let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
     Some(environment.split(|&byte| byte == 0).any(|pair| pair == variable.as_bytes()))
 }

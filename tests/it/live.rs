@@ -130,3 +130,14 @@ fn a_server_that_refuses_everybody_lives() {
     assert!(!instance.log().contains("live check has failed"), "{}", instance.log());
     assert_eq!(instance.stop(Signal::SIGTERM), Exit::Code(0));
 }
+
+#[test]
+fn a_command_that_says_ready_again_and_again_is_looked_after_nevertheless() {
+    let line = "exec perl -MSocket -e 'socket(my $s, AF_UNIX, SOCK_DGRAM, 0); my $n = $ENV{NOTIFY_SOCKET}; $n =~ s/^@/\\0/; \
+                while (1) { send($s, \"READY=1\", 0, pack(\"S a*\", AF_UNIX, $n)); select(undef, undef, undef, 0.05) }'";
+    let keys = "ready = { notify = \"sd\" }\n\
+                live = { exec = [\"false\"], period = \"300ms\", failures = 1 }";
+    let mut instance = Instance::builder().without("engine").command("eager", line, keys).start();
+    instance.wait_log("its live check has failed, 1 of 1");
+    assert_eq!(instance.stop(Signal::SIGTERM), Exit::Code(0));
+}

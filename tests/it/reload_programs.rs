@@ -1,6 +1,10 @@
 //! Reload by diff: what has not changed is not touched, and each change has its own consequence.
 
-use crate::common::{Builder, Exit, Instance, Process, Signal};
+use std::os::unix::fs::MetadataExt;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::common::{Builder, Exit, Instance, Process, Signal, postgres_user};
 
 fn alone() -> Builder {
     Instance::builder().without("engine")
@@ -197,5 +201,51 @@ fn a_file_with_a_circle_changes_nothing() {
     instance.signal(Signal::SIGHUP);
     instance.wait_log("not reloaded, nothing has changed: ");
     assert_eq!(instance.find("sleep 5010").pid, before.pid);
+    assert_stops(&mut instance);
+}
+
+#[test]
+fn the_directory_of_an_engine_that_has_left_is_free_for_others() {
+    let mut instance = Instance::builder().with_database().command("stays", "exec sleep 5014", "").start();
+    instance.ready();
+    let data = std::fs::File::open(instance.path("data")).unwrap();
+    assert!(flock(&data, FlockOperation::NonBlockingLockExclusive).is_err(), "it is held");
+    let mut instance = instance.reload(|builder| builder.without("engine"));
+    instance
+        .until("its lock to be given up", |_| flock(&data, FlockOperation::NonBlockingLockExclusive).is_ok());
+    assert!(!instance.engine_runs());
+    assert_eq!(instance.exit(), None);
+    assert_stops(&mut instance);
+}
+
+#[test]
+fn nothing_is_reloaded_while_all_is_ending() {
+    let stubborn = "trap '' TERM; while :; do sleep 0.1; done";
+    let mut instance = alone()
+        .command("task", stubborn, "stop_timeout = \"6s\"")
+        .set("supervisor.stop_timeout", "8s")
+        .start();
+    instance.wait_log("task: started");
+    instance.signal(Signal::SIGTERM);
+    instance.wait_log("asked to stop");
+    let mut instance = instance.configure(|builder| builder.set("supervisor.stop_timeout", "1s"));
+    instance.signal(Signal::SIGHUP);
+    instance.wait_log("ending: not reloaded");
+    assert!(!instance.log().contains("changed: stop_timeout"), "{}", instance.log());
+    instance.wait();
+}
+
+#[test]
+fn the_group_of_an_engine_that_has_come_may_use_the_control_socket() {
+    let engine = Instance::builder().with_database();
+    let table = engine.program_table("engine");
+    let mut instance = engine.without("engine").command("stays", "exec sleep 5015", "").start();
+    instance.find("sleep 5015");
+    let socket = instance.path("run/supervisor.sock");
+    let group = |_: &Instance| socket.symlink_metadata().map(|found| found.gid()).ok();
+    instance.until("the control socket", |it| group(it).is_some());
+    assert_eq!(group(&instance), Some(0));
+    let mut instance = instance.reload(|builder| builder.program("engine", &table));
+    instance.until("its group", |it| group(it) == Some(postgres_user().gid));
     assert_stops(&mut instance);
 }

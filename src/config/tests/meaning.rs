@@ -412,3 +412,22 @@ fn the_default_file_may_be_missing_and_nothing_else() {
     std::fs::write(&path, "[supervisor]\nlog_level = 'nothing'").expect("written");
     assert!(load_default(&path, &[]).is_err());
 }
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let path = dir.path().join("pipe");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    let (tell, told) = std::sync::mpsc::channel();
+    let (source, port) = (path.clone(), path.display().to_string());
+    std::thread::spawn(move || {
+        let _ = tell.send(crate::config::load(crate::config::Source::File(&source), &[]));
+        let port_file = [("POLARDB_PORT_FILE".to_owned(), port)];
+        let _ = tell.send(crate::config::load(crate::config::Source::File("/dev/null".as_ref()), &port_file));
+    });
+    for _ in 0..2 {
+        let answer = told.recv_timeout(std::time::Duration::from_secs(20)).expect("an answer");
+        let said = answer.expect_err("no configuration").to_string();
+        assert!(said.contains("not a regular file"), "{said}");
+    }
+}

@@ -164,6 +164,8 @@ pub struct Program {
     pub rung: Option<Rung>,
     /// It has left the configuration: nothing starts, and once nothing of it runs it is not spoken of.
     pub removed: bool,
+    /// What it requires since a reload and what has not been up since: not before that is it bound to it.
+    pub unbound: Vec<Id>,
     /// One of the same name that has left the configuration and may still run: this one starts after it.
     pub heir_of: Option<Id>,
     /// What the next `prepare` child has to tell of that end.
@@ -199,6 +201,7 @@ impl Program {
             fault: None,
             rung: None,
             removed: false,
+            unbound: Vec::new(),
             heir_of: None,
             doubt: None,
             pid_file: PidFile::Absent,

@@ -73,6 +73,11 @@ impl Links {
         self.touched = (0..self.nodes.len()).collect();
     }
 
+    /// Whether something is left to be looked at.
+    pub(super) fn is_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
     /// A program has come or gone, or needs others than before: all are ordered afresh before anything is decided.
     pub(super) fn reorder(&mut self) {
         self.stale = true;
@@ -112,9 +117,14 @@ impl Links {
         needs.iter().filter(|(_, need)| *need != Need::Gone).map(|&(other, _)| Id(other))
     }
 
-    /// Whether one that it requires is not up.
-    pub(super) fn misses_one(&self, id: Id) -> bool {
-        self.unmet(id).any(|(_, need)| need == Need::Up)
+    /// Whether who requires it has it.
+    pub(super) fn serves(&self, id: Id) -> bool {
+        self.nodes.get(id.0).is_some_and(|node| node.serves)
+    }
+
+    /// Whether one that it requires, and is bound to, is not up.
+    fn misses_one(&self, id: Id, unbound: &[Id]) -> bool {
+        self.unmet(id).any(|(other, need)| need == Need::Up && !unbound.contains(&other))
     }
 
     fn met(&self, other: usize, need: Need) -> bool {
@@ -301,7 +311,7 @@ pub(super) fn take_work(state: &mut State, overdue: bool) -> BTreeSet<usize> {
     std::mem::take(&mut links.touched)
 }
 
-/// What could not be finished is looked at with the next event.
+/// What could not be finished is looked at in a step of its own, which is due at once.
 pub(super) fn give_back(state: &mut State, work: BTreeSet<usize>) {
     state.links.touched.extend(work);
 }
@@ -346,10 +356,12 @@ pub(super) fn refresh(state: &mut State, places: &BTreeSet<usize>, work: &mut BT
 
 /// Whether anything is different in a program, and whether that matters to those that need it.
 fn refresh_one(state: &mut State, place: usize) -> Option<(bool, bool)> {
+    let (links, program) = (&state.links, state.programs.get_mut(place)?);
+    program.unbound.retain(|&other| !links.serves(other));
     let program = state.programs.get(place)?;
     let own = may_run(state, program);
     let runs = program.run().is_some();
-    let lacks = program.spec.bound && state.links.misses_one(Id(place));
+    let lacks = program.spec.bound && state.links.misses_one(Id(place), &program.unbound);
     let wanted = own && !program.bounce && !lacks;
     let done = program.completed && !program.removed;
     let stays = wanted && program.fault.is_none();

@@ -323,6 +323,9 @@ pub fn deadline(state: &State) -> Option<Time> {
     if state.finished {
         return None;
     }
+    if state.links.is_touched() {
+        return Some(state.now);
+    }
     let end = state.shutdown.as_ref().map(|shutdown| {
         let kill = kill_all_at(state, shutdown);
         if kill > state.now { kill } else { shutdown.since.saturating_add(state.stop_timeout) }

@@ -113,13 +113,20 @@ pub(super) fn operator(program: &mut Program, wish: Wish, now: Duration) {
 }
 
 pub(super) fn respec(state: &mut State, id: Id, spec: Spec, restart: bool) {
-    let Some(program) = state.programs.get_mut(id.0) else { return };
+    let (links, Some(program)) = (&mut state.links, state.programs.get_mut(id.0)) else { return };
     if program.removed {
         return;
     }
+    // What runs is not stopped by a reload for want of what it has run without.
+    if spec.bound && program.run().is_some() {
+        let old = &program.spec;
+        let was_bound = |other: &Id| old.bound && old.requires.contains(other);
+        let unmet = spec.requires.iter().filter(|other| !was_bound(other) && !links.serves(**other));
+        program.unbound.extend(unmet.copied());
+    }
     let order = |spec: &Spec| (spec.kind, spec.after.clone(), spec.requires.clone());
     if order(&program.spec) != order(&spec) {
-        state.links.reorder();
+        links.reorder();
     }
     match (&program.spec.lock_file, &spec.lock_file) {
         (_, None) => program.lock = Lock::Absent,

@@ -52,7 +52,7 @@ use protocol::{KEEPER_FD, Order, REPORT_FD, Verdict};
 use report::Reporter;
 use work::Work;
 
-pub(in crate::supervisor) use resolve::walk;
+pub(in crate::supervisor) use resolve::{only_root_changes, walk};
 
 /// First boot failed, or the child itself.
 const EX_SOFTWARE: u8 = 70;

@@ -112,7 +112,7 @@ fn names(path: &Path) -> VecDeque<OsString> {
 
 /// Whether nobody but root can exchange an entry that root owns: root's folder, and either writable for no one else or
 /// sticky, as `/tmp` is.
-fn only_root_changes(folder: &Stat) -> bool {
+pub(in crate::supervisor) fn only_root_changes(folder: &Stat) -> bool {
     folder.st_uid == 0 && (folder.st_mode & 0o022 == 0 || folder.st_mode & 0o1000 != 0)
 }
 

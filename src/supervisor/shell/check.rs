@@ -5,7 +5,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::sync::oneshot;
 
 use super::Shell;
-use super::probe::{Ask, Found, Job, Running};
+use super::probe::{Ask, Child, Found, Job, Running};
 use super::program::Role;
 use super::spawn::{Group, Launch, NotMade, Stdin, in_words, spawn};
 use crate::supervisor::core::{End, Id};
@@ -33,9 +33,8 @@ impl Shell {
         let (found, answer) = oneshot::channel();
         self.processes.insert(pid, Role::Check(id));
         self.checks.insert(pid, Running { found, reports });
-        if started.send(Ok((pid, answer))).is_err() {
-            self.end_check(pid);
-        }
+        // Where nobody takes it, it ends with the word.
+        let _ = started.send(Ok((Child::new(pid, self.tell.clone()), answer)));
     }
 
     fn launch_check(&mut self, id: Id, argv: &[String]) -> std::io::Result<i32> {

@@ -10,7 +10,7 @@ use super::program::{Main, Role, Task};
 use super::spawn::{Group, Launch, NotMade, Pending, Stdin, Step, begin, in_words};
 use super::{Input, Shell, memory};
 use crate::config::{Check, Kind};
-use crate::supervisor::core::{Class, End, Event, Id, Run, What};
+use crate::supervisor::core::{Class, End, Event, Id, Phase, Run, What};
 
 /// The shell's statuses for a command that could not be run.
 const NOT_FOUND: i32 = 127;
@@ -214,7 +214,7 @@ impl Shell {
         let ready = move || _ = tell.send(Input::Ready(id, run));
         let task = match (word, command.ready.as_ref()) {
             (Word::Socket(socket), _) => spawn_local(notify::listen(socket, pid, user, ready)),
-            (Word::Line(line), _) => spawn_local(notify::read(line, ready)),
+            (Word::Line(line), _) => spawn_local(notify::read(line, prober.name, ready)),
             (Word::None, Some(wanted)) => {
                 spawn_local(probe::until_ready(prober, wanted.check.clone(), wanted.timeout, ready))
             }
@@ -227,13 +227,21 @@ impl Shell {
         Prober { id, run, name: self.name(id).to_owned(), tell: self.tell.clone() }
     }
 
-    /// The main process is ready: from here on its `live` checks run.
+    /// The main process is ready: from here on its `live` checks run. Said once more it changes nothing, or who says it
+    /// again and again would never be checked.
     pub(super) fn is_ready(&mut self, id: Id, run: Run) {
-        self.events.push_back(Event::Ready(id, run));
-        if let Some(program) = self.programs.get_mut(id.0) {
-            program.last_failure = None;
+        let awaited = self.state.program(id).is_some_and(
+            |known| matches!(known.phase, Phase::Starting { run: current, .. } if current == run),
+        );
+        if !awaited {
+            return;
         }
-        self.look_after(id, run);
+        self.events.push_back(Event::Ready(id, run));
+        let Some(program) = self.programs.get_mut(id.0) else { return };
+        program.last_failure = None;
+        if program.main.as_ref().is_some_and(|main| main.live.is_none()) {
+            self.look_after(id, run);
+        }
     }
 
     /// Begins the `live` checks of a run that is ready, as they are configured.

@@ -224,8 +224,7 @@ impl Shell {
             .collect();
         let (tell, inbox) = unbounded_channel();
         let begun = Instant::now();
-        let engine = programs.iter().find(|program| program.engine().is_some());
-        let user = engine.map(|program| program.user.clone());
+        let user = program::socket_user(&programs);
         let control = Control::start(supervisor.run_dir.clone(), user, tell.clone());
         control.keep_journal(tell.clone());
         let mut shell = Shell {
@@ -365,6 +364,13 @@ impl Shell {
             }
             self.finish_starts();
         }
+        self.let_go_of_removed();
+    }
+
+    /// Whether PID 1 is on its way to its end, or has been told to.
+    fn is_ending(&self) -> bool {
+        let told = |event: &Event| matches!(event, Event::Stop | Event::Quit);
+        self.state.shutdown.is_some() || self.events.iter().any(told)
     }
 
     fn take_signals(&mut self) {
@@ -376,6 +382,7 @@ impl Shell {
                 libc::SIGHUP if std::process::id() != 1 && isatty(std::io::stdin()).unwrap_or(false) => {
                     self.events.push_back(Event::Stop);
                 }
+                libc::SIGHUP if self.is_ending() => log::warn!(target: logger::SELF, "ending: not reloaded"),
                 libc::SIGHUP => _ = self.reload_for("by SIGHUP"),
                 libc::SIGUSR1 => self.report(),
                 libc::SIGUSR2 => self.reopen_files(),

@@ -18,6 +18,8 @@ use crate::supervisor::procfs;
 
 /// The longest message that is read; what is behind is cut off. systemd reads as much.
 const MESSAGE_MAX: usize = 4096;
+/// The longest line that a program may write to say that it is ready.
+const LINE_MAX: usize = 4096;
 /// So many messages are read at once; then others have their turn, for a program may send without end.
 const TURN: usize = 64;
 /// And this long.
@@ -69,8 +71,9 @@ impl Socket {
 }
 
 /// Calls `ready` when process `main`, or one of its session or below it, has sent `READY=1`. Goes on reading, so that no
-/// sender ever waits; all other words are ignored.
-pub(crate) async fn listen(socket: Socket, main: i32, user: u32, ready: impl Fn()) {
+/// sender ever waits; all other words are ignored, and the same one said again.
+pub(crate) async fn listen(socket: Socket, main: i32, user: u32, ready: impl FnOnce()) {
+    let mut ready = Some(ready);
     while socket.0.readable().await.is_ok() {
         for _ in 0..TURN {
             let received = socket.0.try_io(tokio::io::Interest::READABLE, || {
@@ -78,8 +81,12 @@ pub(crate) async fn listen(socket: Socket, main: i32, user: u32, ready: impl Fn(
             });
             match received {
                 Ok((message, sender)) => {
-                    let meant = message.split(|&byte| byte == b'\n').any(|line| line == b"READY=1");
-                    if meant && sender.is_some_and(|sender| is_of(sender, main, user)) {
+                    let meant = ready.is_some()
+                        && message.split(|&byte| byte == b'\n').any(|line| line == b"READY=1");
+                    if meant
+                        && sender.is_some_and(|sender| is_of(sender, main, user))
+                        && let Some(ready) = ready.take()
+                    {
                         ready();
                     }
                 }
@@ -126,23 +133,53 @@ impl Line {
     }
 }
 
-/// Calls `ready` at the first newline, or when the pipe is closed after something was written. Closed before: it never is.
-pub(crate) async fn read(line: Line, ready: impl Fn()) {
-    let mut written = false;
+/// Calls `ready` at the first newline, or when the pipe is closed after something was written. Closed before: it never is,
+/// and neither is one that writes and writes, and no newline.
+pub(crate) async fn read(line: Line, name: String, ready: impl FnOnce()) {
+    let mut written = 0;
     let mut buffer = [0; 256];
     while line.0.readable().await.is_ok() {
         match line.0.try_read(&mut buffer) {
-            Ok(0) if written => return ready(),
+            Ok(0) if written > 0 => return ready(),
             Ok(0) => return,
             Ok(n) => {
-                written = true;
+                written += n;
                 if buffer.iter().take(n).any(|&byte| byte == b'\n') {
                     return ready();
+                }
+                if written > LINE_MAX {
+                    log::warn!(
+                        target: &name,
+                        "it has written more than {LINE_MAX} bytes and no newline to the descriptor by which it is to say \
+                         that it is ready: that is read no further; have it write one line there, or set another ready check"
+                    );
+                    return;
                 }
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(_) => return,
         }
         tokio::task::yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::Write;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_floods_the_pipe_is_not_read_without_end() {
+        let (line, theirs) = Line::new().unwrap();
+        std::thread::spawn(move || {
+            let mut pipe = std::fs::File::from(theirs);
+            while pipe.write_all(&[b'x'; 512]).is_ok() {}
+        });
+        let ready = Cell::new(false);
+        let read = read(line, "flood".into(), || ready.set(true));
+        tokio::time::timeout(Duration::from_secs(20), read).await.unwrap();
+        assert!(!ready.get());
     }
 }

@@ -36,8 +36,8 @@ pub(crate) struct Ask {
     pub(crate) id: Id,
     pub(crate) run: Run,
     pub(crate) job: Job,
-    /// Told once it runs: its pid, and where its verdict will come from.
-    pub(crate) started: oneshot::Sender<Result<(i32, oneshot::Receiver<Found>), String>>,
+    /// Told once it runs: it, and where its verdict will come from.
+    pub(crate) started: oneshot::Sender<Result<(Child, oneshot::Receiver<Found>), String>>,
 }
 
 /// What a check has found: life, or why not.
@@ -85,14 +85,22 @@ pub(crate) struct Prober {
     pub(crate) tell: UnboundedSender<Input>,
 }
 
-/// A check's process that must not outlive who asked for it.
-struct Child<'a> {
+/// A check's process that must not outlive who asked for it. It is made with the process: who asked may be gone before
+/// the answer is taken.
+#[derive(Debug)]
+pub(crate) struct Child {
     /// `None`: it has ended.
     pid: Option<i32>,
-    tell: &'a UnboundedSender<Input>,
+    tell: UnboundedSender<Input>,
 }
 
-impl Drop for Child<'_> {
+impl Child {
+    pub(crate) fn new(pid: i32, tell: UnboundedSender<Input>) -> Self {
+        Child { pid: Some(pid), tell }
+    }
+}
+
+impl Drop for Child {
     fn drop(&mut self) {
         if let Some(pid) = self.pid {
             let _ = self.tell.send(Input::EndCheck(pid));
@@ -118,8 +126,7 @@ impl Prober {
         let (started, answer) = oneshot::channel();
         let ask = Ask { id: self.id, run: self.run, job, started };
         self.tell.send(Input::Check(ask)).map_err(|_| ending())?;
-        let (pid, mut found) = answer.await.map_err(|_| ending())?.map_err(Lack::Ours)?;
-        let mut child = Child { pid: Some(pid), tell: &self.tell };
+        let (mut child, mut found) = answer.await.map_err(|_| ending())?.map_err(Lack::Ours)?;
         match timeout(longest, &mut found).await {
             Ok(found) => {
                 child.pid = None;

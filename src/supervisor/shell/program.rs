@@ -222,6 +222,12 @@ impl Program {
     }
 }
 
+/// Whose group may use the control socket: the first engine's.
+pub(crate) fn socket_user(programs: &[Program]) -> Option<User> {
+    let engine = programs.iter().find(|program| !program.removed && program.engine().is_some());
+    engine.map(|program| program.user.clone())
+}
+
 /// What the watch thread must look at.
 pub(crate) fn targets(programs: &[Program]) -> Vec<Target> {
     programs

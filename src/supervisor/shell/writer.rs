@@ -327,7 +327,8 @@ impl Shell {
         let (capture, output) = Capture::new(self.stdout.clone(), Form::Plain, Lines::default())?;
         let launched = spawn(Launch {
             argv: &["/proc/self/exe".into(), "writer".into()],
-            environment: None,
+            // Ours holds passwords, and it needs nothing of it.
+            environment: Some(Vec::new()),
             user: None,
             process: None,
             stdin: Stdin::From(theirs),

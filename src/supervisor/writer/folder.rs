@@ -1,7 +1,7 @@
 //! Reaching the folder of a file through no link that somebody else could have planted.
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
@@ -10,21 +10,29 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, readlinkat};
 use rustix::io::Errno;
 
+use crate::supervisor::prepare::only_root_changes;
+
 /// As many links as the kernel follows.
 const LINKS: usize = 40;
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Opens a folder; what is missing of it is made (0755). Links are followed if root or we ourselves made them.
+/// Opens a folder; what is missing of it is made (0755). Links are followed if root or we ourselves made them; by root
+/// only where no other user could have put one of root's links.
 ///
 /// # Errors
-/// What the kernel says; a link of another user.
+/// What the kernel says; a link of another user, or one that another user could have placed.
 pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
     let root = || openat(CWD, c"/", FOLDER, Mode::empty());
     let mut at = root()?;
     let mut way = PathBuf::from("/");
     let mut todo = steps(path);
     let mut links = 0;
+    let root_looks = rustix::process::geteuid().is_root();
+    let mut trusted = true;
     while let Some(step) = todo.pop_front() {
+        if step != OsStr::new("..") {
+            trusted &= !root_looks || only_root_changes(&fstat(&at)?);
+        }
         let next = match openat(&at, &step, FOLDER, Mode::empty()) {
             Err(Errno::NOENT) => {
                 match mkdirat(&at, &step, Mode::from_raw_mode(0o755)) {
@@ -44,6 +52,15 @@ pub(super) fn open(path: &Path) -> io::Result<OwnedFd> {
                     return Err(Errno::LOOP.into());
                 }
                 let target = followed(&at, &step, &way)?;
+                if !trusted {
+                    return Err(io::Error::new(
+                        io::ErrorKind::PermissionDenied,
+                        format!(
+                            "{} is a link that another user than root could have placed, which is not followed",
+                            way.display()
+                        ),
+                    ));
+                }
                 if target.is_absolute() {
                     at = root()?;
                     way = PathBuf::from("/");
@@ -122,5 +139,21 @@ mod tests {
             let error = open(&dir.path().join("theirs")).unwrap_err();
             assert!(error.to_string().contains("is a link of user 12345"), "{error}");
         }
+    }
+
+    #[test]
+    fn root_follows_no_link_where_another_user_may_exchange_it() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = dir.path().join("theirs");
+        std::fs::create_dir(&theirs).unwrap();
+        symlink("/tmp", theirs.join("link")).unwrap();
+        assert!(open(&theirs.join("link")).is_ok());
+        std::os::unix::fs::chown(&theirs, Some(12345), None).unwrap();
+        assert!(open(&theirs).is_ok());
+        let error = open(&theirs.join("link")).unwrap_err();
+        assert!(error.to_string().contains("another user than root could have placed"), "{error}");
     }
 }

@@ -351,3 +351,31 @@ fn a_commands_messages_tell_of_no_pg_ctl() {
     engine.at(2_000, clean(ENGINE, 2));
     assert!(engine.said.last().unwrap().contains("pg_ctl"));
 }
+
+#[test]
+fn what_runs_is_not_stopped_for_a_need_that_came_later_and_is_not_met_yet() {
+    let bound = |spec: Spec| Spec { bound: true, ..requires(ENGINE, spec) };
+    let mut story = Story::new(vec![sidecar("slow"), sidecar("task")]);
+    assert_eq!(story.at(0, Event::Tick), "start 0#1, start 1#2");
+    story.at(10, ready(OTHER, 2));
+    assert_eq!(story.at(20, Event::Respec(OTHER, bound(sidecar("task")), false)), "", "it runs on");
+    // The same words once more change nothing.
+    assert_eq!(story.at(25, Event::Respec(OTHER, bound(sidecar("task")), false)), "");
+    assert_eq!(story.at(30, ready(ENGINE, 1)), "");
+    assert_eq!(story.at(40, down(ENGINE)), "signal 1#2 fast", "bound since it was met");
+}
+
+#[test]
+fn what_runs_is_not_stopped_for_one_that_comes_with_the_same_reload() {
+    let new = Id(1);
+    let bound = Spec { bound: true, ..requires(new, sidecar("task")) };
+    let mut story = Story::new(vec![sidecar("task")]);
+    assert_eq!(story.at(0, Event::Tick), "start 0#1");
+    story.at(10, ready(ENGINE, 1));
+    let both = vec![Event::Add(sidecar("slow")), Event::Respec(ENGINE, bound, false)];
+    assert_eq!(story.at(20, Event::Together(both)), "start 1#2");
+    assert_eq!(story.at(30, crash(new, 2)), "look 1#2", "it never was up");
+    assert_eq!(story.at(30, gone(new, 2)), "start 1#3");
+    assert_eq!(story.at(210, ready(new, 3)), "");
+    assert_eq!(story.at(220, crash(new, 3)), "signal 0#1 fast, look 1#3");
+}

@@ -10,6 +10,7 @@ use super::{Answer, Asked, Peer};
 use crate::control::protocol::{Code, Line, Mode, Op, Refusal};
 use crate::supervisor::core::{Event, Id, Rung, Wish};
 use crate::supervisor::shell::Shell;
+use crate::supervisor::shell::program::{Program, socket_user};
 
 /// So many requests are answered before everything else has its turn.
 const PER_TURN: u32 = 16;
@@ -81,7 +82,7 @@ impl Shell {
     pub(in crate::supervisor::shell) fn reload_for(&mut self, who: &str) -> Result<(), String> {
         let result = self.reload();
         // Whoever has removed the socket's file can have it back by this.
-        self.control.look();
+        self.control.look(socket_user(&self.programs));
         let text = match &result {
             Ok(done) if done.is_empty() => format!("reloaded ({who}): nothing of it has changed"),
             Ok(done) => format!("reloaded ({who}): {}", done.join("; ")),
@@ -160,7 +161,9 @@ impl Shell {
     }
 
     fn may_change(&self, peer: Peer, what: &str) -> Result<(), Refusal> {
-        let engines = self.programs.iter().filter(|program| program.engine().is_some());
+        // One that has left the configuration counts as long as it runs.
+        let counts = |program: &&Program| !program.removed || program.main.is_some();
+        let engines = self.programs.iter().filter(counts).filter(|program| program.engine().is_some());
         let mut users: Vec<u32> = engines.map(|program| program.user.uid).collect();
         users.extend([0, geteuid().as_raw()]);
         users.sort_unstable();
@@ -180,7 +183,7 @@ impl Shell {
     }
 
     fn not_while_ending(&self, what: &str) -> Result<(), Refusal> {
-        if self.state.shutdown.is_none() {
+        if !self.is_ending() {
             return Ok(());
         }
         Err(refusal(

@@ -1,12 +1,14 @@
 //! The socket's place on disk. Its folder may belong to the engine's user, so nothing in it is followed, and only what is
 //! surely ours or a dead supervisor's is touched.
 
+use std::cell::RefCell;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Stat, chownat, fstat, open, openat, statat, unlinkat,
@@ -25,7 +27,7 @@ pub(super) struct Place {
     /// The folder.
     pub(super) run_dir: PathBuf,
     /// Who may connect beside root.
-    pub(super) user: Option<User>,
+    pub(super) user: Rc<RefCell<Option<User>>>,
 }
 
 /// A socket that listens, and which file it is.
@@ -65,16 +67,25 @@ impl Place {
         let socket = socket
             .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))
             .map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
-        if let Err(error) = self.share(&folder) {
+        self.share_or_say(&folder);
+        let file = file_of(&folder);
+        Ok(Listening { socket, folder, file })
+    }
+
+    /// Gives a socket that listens to the group of another user than before.
+    pub(super) fn share_again(&self, listening: &Listening) {
+        self.share_or_say(&listening.folder);
+    }
+
+    fn share_or_say(&self, folder: &OwnedFd) {
+        if let Err(error) = self.share(folder) {
             log::warn!(
                 target: super::super::logger::SELF,
                 "only root can use the control socket {}: it cannot be given to the engine's group: {error}; give the \
                  container CAP_CHOWN",
-                path.display()
+                self.path().display()
             );
         }
-        let file = file_of(&folder);
-        Ok(Listening { socket, folder, file })
     }
 
     /// The folder; made if it is missing.
@@ -88,7 +99,7 @@ impl Place {
         let mut found = walk(&self.run_dir)?;
         if !found.missing.is_empty() {
             // The `prepare` child makes it for the engine's user, too, who keeps a passwd entry there.
-            let (uid, gid) = self.user.as_ref().map_or((0, 0), |user| (user.uid, user.gid));
+            let (uid, gid) = self.user.borrow().as_ref().map_or((0, 0), |user| (user.uid, user.gid));
             found.make(uid, gid, 0o755)?;
             found = walk(&self.run_dir)?;
         }
@@ -101,15 +112,16 @@ impl Place {
     /// Gives the socket to the user's group. What has the name is looked at by a descriptor first: it could have been
     /// exchanged since.
     fn share(&self, folder: &OwnedFd) -> io::Result<()> {
-        let Some(user) = self.user.as_ref().filter(|_| geteuid().is_root()) else { return Ok(()) };
+        let gid = self.user.borrow().as_ref().filter(|_| geteuid().is_root()).map(|user| user.gid);
+        let Some(gid) = gid else { return Ok(()) };
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = openat(folder, SOCKET, flags, Mode::empty())?;
         let found = fstat(&made)?;
         let ours = file_type(&found) == FileType::Socket && found.st_uid == 0 && found.st_nlink == 1;
-        if !ours || found.st_gid == user.gid {
+        if !ours || found.st_gid == gid {
             return Ok(());
         }
-        Ok(chownat(&made, "", None, Some(Gid::from_raw(user.gid)), AtFlags::EMPTY_PATH)?)
+        Ok(chownat(&made, "", None, Some(Gid::from_raw(gid)), AtFlags::EMPTY_PATH)?)
     }
 }
 
@@ -190,7 +202,7 @@ mod tests {
     use super::*;
 
     fn place(folder: &Path) -> Place {
-        Place { run_dir: folder.to_owned(), user: None }
+        Place { run_dir: folder.to_owned(), user: Rc::default() }
     }
 
     /// A folder that only its owner writes.

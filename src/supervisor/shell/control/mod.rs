@@ -27,7 +27,7 @@ use self::clients::{CLIENTS, Clients, Doing, FOLLOWERS};
 use self::listen::{Listening, Place};
 use self::wire::{Heard, Wire, error_line, refusal};
 use super::history::History;
-use super::{Input, logger};
+use super::{Input, User, logger};
 use crate::control::protocol::{Code, Line, Op};
 use crate::control::request::parse;
 
@@ -44,6 +44,7 @@ pub(super) struct Control {
     asks: VecDeque<Asked>,
     pub(super) history: Rc<RefCell<History>>,
     look: Rc<Notify>,
+    user: Rc<RefCell<Option<User>>>,
 }
 
 /// A request that the shell answers.
@@ -87,20 +88,21 @@ impl Control {
     /// Begins to listen.
     pub(super) fn start(
         run_dir: std::path::PathBuf,
-        user: Option<super::User>,
+        user: Option<User>,
         tell: UnboundedSender<Input>,
     ) -> Self {
         let history = Rc::new(RefCell::new(History::new()));
         let look = Rc::new(Notify::new());
+        let user = Rc::new(RefCell::new(user));
         let desk = Desk {
-            place: Place { run_dir, user },
+            place: Place { run_dir, user: Rc::clone(&user) },
             clients: RefCell::default(),
             tell,
             history: Rc::clone(&history),
             look: Rc::clone(&look),
         };
         spawn_local(serve(Rc::new(desk)));
-        Control { asks: VecDeque::new(), history, look }
+        Control { asks: VecDeque::new(), history, look, user }
     }
 
     /// Has the shell woken whenever events wait for the journal, some at once.
@@ -127,8 +129,10 @@ impl Control {
         !self.asks.is_empty()
     }
 
-    /// Somebody may have removed the socket: the listening task looks, and makes it again.
-    pub(super) fn look(&self) {
+    /// Somebody may have removed the socket, or the engine's user be another one: the listening task looks, and makes the
+    /// socket again or shares it again.
+    pub(super) fn look(&self, user: Option<User>) {
+        *self.user.borrow_mut() = user;
         self.look.notify_one();
     }
 }
@@ -185,7 +189,11 @@ async fn welcome_all(desk: &Rc<Desk>, listening: &Listening, socket: &UnixListen
         let accepted = tokio::select! {
             accepted = socket.accept() => accepted,
             () = desk.look.notified() => {
-                if listening.in_place() { continue } else { return }
+                if !listening.in_place() {
+                    return;
+                }
+                desk.place.share_again(listening);
+                continue;
             }
         };
         match accepted {
