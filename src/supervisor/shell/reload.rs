@@ -160,7 +160,8 @@ impl Shell {
         self.programs.iter().find(holds).map(|known| known.config.name.clone())
     }
 
-    fn apply(&mut self, config: Config) -> Result<Vec<String>, Mistakes> {
+    fn apply(&mut self, mut config: Config) -> Result<Vec<String>, Mistakes> {
+        config.serve_from(&self.supervisor.run_dir);
         let accounts = users::Accounts::read();
         let mut mistakes = Vec::new();
         let mut found = Vec::new();
