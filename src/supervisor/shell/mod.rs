@@ -9,6 +9,7 @@ mod control;
 mod errand;
 pub(crate) mod exec;
 mod eyes;
+mod findings;
 mod follow;
 mod history;
 mod kill;
