@@ -36,18 +36,31 @@ pub(super) fn fill(typed: &Typed) -> Result<Config, Mistake> {
     }
     let serve = listen.map(|listen| Serve { listen });
     if let Some(serve) = &serve {
-        programs.push(served(serve, &supervisor, &programs));
+        programs.push(served(serve, &supervisor, &supervisor.run_dir, &programs));
     }
     Ok(Config { supervisor, serve, programs })
 }
 
+impl Config {
+    /// Has the program that `[serve]` adds talk to a supervisor whose socket is in this folder: one that runs keeps its
+    /// own, whatever `run_dir` a new configuration has.
+    pub(crate) fn serve_from(&mut self, run_dir: &Path) {
+        let Some(serve) = &self.serve else { return };
+        let served = served(serve, &self.supervisor, run_dir, &self.programs);
+        if let Some(program) = self.programs.iter_mut().find(|program| program.name == SERVE) {
+            *program = served;
+        }
+    }
+}
+
 /// The program that `[serve]` adds.
-fn served(serve: &Serve, supervisor: &Supervisor, programs: &[Program]) -> Program {
-    let socket = supervisor.run_dir.join("supervisor.sock");
+fn served(serve: &Serve, supervisor: &Supervisor, run_dir: &Path, programs: &[Program]) -> Program {
+    let socket = run_dir.join("supervisor.sock");
     let words =
         ["polarctl", "--socket", &socket.to_string_lossy(), "serve", "--listen", &serve.listen.to_string()];
     let engine = programs.iter().find(|program| program.kind.engine().is_some());
-    let user = engine.and_then(|engine| engine.process.user.clone());
+    // Without an engine nobody but PID 1's own user may use its socket.
+    let user = engine.map(|engine| engine.process.user.clone().unwrap_or_else(|| "postgres".to_owned()));
     Program {
         name: SERVE.to_owned(),
         kind: Kind::Command(Box::new(Command {
@@ -57,7 +70,7 @@ fn served(serve: &Serve, supervisor: &Supervisor, programs: &[Program]) -> Progr
             stop_signal: nix::libc::SIGTERM,
             kill_reach: KillReach::Tree,
         })),
-        process: Process { user: Some(user.unwrap_or_else(|| "postgres".to_owned())), ..Process::default() },
+        process: Process { user, ..Process::default() },
         restart: Restart {
             policy: RestartPolicy::Always,
             min_backoff: Duration::ZERO,

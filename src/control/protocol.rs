@@ -27,7 +27,8 @@ pub struct Request {
 
 /// What is wanted. Reads are for whoever can connect; what is marked as a change is for root, PID 1's own user and the
 /// users of the engines. Without a `program` all are meant where something is read, and all engines where something is
-/// changed. What changes something is answered with `ok: null` once it is on its way; [`Op::Status`] shows its end.
+/// changed. What changes something is answered once it is on its way, where nothing else is said with `ok: null`;
+/// [`Op::Status`] shows its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Op {
@@ -69,7 +70,8 @@ pub enum Op {
         #[serde(default)]
         mode: Option<Mode>,
     },
-    /// The configuration is read again. Changes. A bad one is answered with its mistakes, and changes nothing.
+    /// The configuration is read again. Changes. Answered with [`Reloaded`]; a bad one with its mistakes, and changes
+    /// nothing.
     Reload {},
     /// Answered with one [`Record`] a line, the oldest first, of those that PID 1 remembers; without `follow` the last
     /// line is `ok: null`.
@@ -201,6 +203,19 @@ pub struct Status {
     pub engine: Option<Engine>,
     /// The file that its output goes to, if it goes to one.
     pub output_file: Option<String>,
+}
+
+/// What a reload has begun.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// Programs that ran and that another process takes the place of.
+    pub restarted: Vec<String>,
+    /// Programs that came.
+    pub added: Vec<String>,
+    /// Programs that left; what runs of them is stopped.
+    pub removed: Vec<String>,
+    /// All that was done, in words.
+    pub said: Vec<String>,
 }
 
 /// How a main process ended.

@@ -1,14 +1,19 @@
 //! `polarctl start|stop|restart|reload`: said to the supervisor, and waited for.
 
+use std::time::{Duration, Instant};
+
 use super::cli::{ChangeArgs, EndArgs, WaitArgs};
 use super::failure::Failure;
 use super::lock_file;
 use super::place::{Place, Reach, engines_or, statuses};
-use super::screen::Screen;
-use super::wait::{Goal, Look, judge, until_done};
+use super::screen::{Screen, harmless};
+use super::wait::{Goal, Look, ended_at_once, judge, until_done};
 use super::{by_volume, status};
 use crate::control::client::Client;
-use crate::control::protocol::{Op, Status};
+use crate::control::protocol::{Explanation, Op, Reloaded, Status};
+
+/// What ends within this time after its start has not come up.
+const AT_ONCE: Duration = Duration::from_millis(300);
 
 /// `start`: without a supervisor the lock of a `stop` goes.
 ///
@@ -66,15 +71,54 @@ pub(crate) fn restart(place: &Place, screen: Screen, args: &EndArgs) -> Result<(
 pub(crate) fn reload(place: &Place, screen: Screen, args: &ChangeArgs) -> Result<(), Failure> {
     let tried = "reload of the configuration";
     let program = args.program.as_deref();
+    let meant = |name: &str| program.is_none_or(|program| program == name);
     let mut client = place.supervisor(tried)?;
-    let before = statuses(&mut client, tried, None)?;
-    ask(&mut client, tried, &Op::Reload {})?;
-    if !args.wait.no_wait {
-        wait_for(&mut client, screen, &args.wait, tried, Goal::Settled, &before, |client| {
-            statuses(client, tried, program)
-        })?;
+    let mut before = statuses(&mut client, tried, None)?;
+    let done: Reloaded = client.ask(&Op::Reload {}).map_err(|trouble| Failure::of_trouble(tried, trouble))?;
+    if !screen.json {
+        let said =
+            if done.said.is_empty() { "nothing of it has changed".into() } else { done.said.join("\n") };
+        screen.text(&format!("{}\n", said.lines().map(harmless).collect::<Vec<_>>().join("\n")))?;
     }
-    show(&mut client, screen, tried, program, false)
+    if !args.wait.no_wait {
+        let begin = Instant::now();
+        wait_for(&mut client, screen, &args.wait, tried, Goal::Gone, &[], |client| {
+            let mut all = statuses(client, tried, None)?;
+            let heir = |name: &str| done.added.iter().any(|added| added == name);
+            all.retain(|status| meant(&status.name) && done.removed.contains(&status.name));
+            // One of another kind with the same name comes behind it.
+            let names: Vec<String> = all.iter().map(|status| status.name.clone()).collect();
+            let count = |name: &String| names.iter().filter(|other| *other == name).count();
+            all.retain(|status| !heir(&status.name) || count(&status.name) > 1);
+            Ok(all)
+        })?;
+        let left = args.wait.timeout.saturating_sub(begin.elapsed());
+        before.retain(|status| !done.added.contains(&status.name));
+        wait_for(
+            &mut client,
+            screen,
+            &WaitArgs { timeout: left, ..args.wait.clone() },
+            tried,
+            Goal::Reloaded,
+            &before,
+            |client| {
+                let mut all = statuses(client, tried, None)?;
+                let touched = |name: &String| done.added.contains(name) || done.restarted.contains(name);
+                all.retain(|status| meant(&status.name) && touched(&status.name));
+                Ok(all)
+            },
+        )?;
+    }
+    let mut all = match program {
+        Some(name) if done.removed.iter().any(|removed| removed == name) => Vec::new(),
+        _ => statuses(&mut client, tried, program)?,
+    };
+    all.iter_mut().filter_map(|status| status.lock.as_mut()).for_each(lock_file::fill_in);
+    if screen.json {
+        screen.document(&serde_json::json!({ "reloaded": done, "programs": all }))?;
+        return Ok(());
+    }
+    status::show(screen, &all, program.is_some())
 }
 
 fn phrase(verb: &str, args: &ChangeArgs) -> String {
@@ -117,19 +161,48 @@ pub(crate) fn wait_for(
     before: &[Status],
     of: impl Fn(&mut Client) -> Result<Vec<Status>, Failure>,
 ) -> Result<(), Failure> {
+    let mut ready = Vec::new();
     until_done(screen, args, tried, || {
         let mut waiting = None;
+        ready.clear();
         for mut status in of(client)? {
             status.lock.iter_mut().for_each(lock_file::fill_in);
             let earlier = before.iter().find(|earlier| earlier.name == status.name);
             match judge(goal, earlier, &status) {
+                Look::Done if status.kind == "command" && status.ready => ready.push(status),
                 Look::Done => {}
                 Look::Waiting(how) => waiting = waiting.or(Some(how)),
-                Look::Hopeless(how) => return Ok(Look::Hopeless(how)),
+                Look::Hopeless(how) => return Ok(Look::Hopeless(with_last_line(client, &status, how))),
             }
         }
         Ok(waiting.map_or(Look::Done, Look::Waiting))
-    })
+    })?;
+    if ready.is_empty() || !matches!(goal, Goal::Up | Goal::UpAgain | Goal::Reloaded) {
+        return Ok(());
+    }
+    std::thread::sleep(AT_ONCE);
+    let all = of(client)?;
+    for earlier in &ready {
+        let status = all.iter().find(|status| status.name == earlier.name);
+        if let Some(how) = ended_at_once(earlier, status) {
+            let how = with_last_line(client, earlier, how);
+            return Err(Failure::failed("not_done", format!("{tried}: {how}")));
+        }
+    }
+    Ok(())
+}
+
+/// Adds what it wrote last, where that may say why it ended.
+fn with_last_line(client: &mut Client, status: &Status, how: String) -> String {
+    if status.kind == "postgres" {
+        return how;
+    }
+    let op = Op::Explain { program: Some(status.name.clone()) };
+    let explained: Vec<Explanation> = client.ask(&op).unwrap_or_default();
+    match explained.first().and_then(|explanation| explanation.last_lines.last()) {
+        Some(line) => format!("{how}; its last line: {}", harmless(line)),
+        None => how,
+    }
 }
 
 /// Shows how they are.

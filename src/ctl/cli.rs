@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::time::{parse_span, parse_until};
@@ -70,6 +71,7 @@ pub enum Verb {
     /// All programs at a glance, or one
     Status {
         /// One program alone
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         program: Option<String>,
         /// Go on and show each change
         #[arg(long, short)]
@@ -78,6 +80,7 @@ pub enum Verb {
     /// Why a program is up or down: every condition with its evidence
     Explain {
         /// One program alone
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         program: Option<String>,
     },
     /// Wants programs up
@@ -104,6 +107,7 @@ pub enum Verb {
     /// What a program has written
     Logs {
         /// The program [default: the engine, where there is one]
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         program: Option<String>,
         /// And what is to come
         #[arg(long, short)]
@@ -146,6 +150,7 @@ pub enum Verb {
 #[derive(Debug, Clone, Args)]
 pub struct ChangeArgs {
     /// One program alone [default: all engines]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     pub program: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become the text of --help")]
@@ -289,6 +294,14 @@ mod tests {
                 Verb::Stop(args) => assert_eq!(args.change.wait.no_wait, no_wait, "{line}"),
                 verb => panic!("{verb:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn an_empty_name_is_no_program_and_does_not_mean_all() {
+        for verb in ["status", "explain", "start", "stop", "restart", "lock", "unlock", "logs"] {
+            let error = Cli::try_parse_from(["polarctl", verb, ""]).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{verb}: {error}");
         }
     }
 

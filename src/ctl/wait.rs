@@ -78,8 +78,10 @@ pub(crate) enum Goal {
     Locked,
     /// Ready, or down for another reason than the lock.
     Unlocked,
-    /// As it was before a reload, if it was ready then, or down for a reason.
-    Settled,
+    /// Ready by another start than the one before, if there was one, or down for a reason that lasts.
+    Reloaded,
+    /// Not known any more.
+    Gone,
 }
 
 /// Judges a program by its status, and by that of before the change if there is one.
@@ -89,9 +91,9 @@ pub(crate) fn judge(goal: Goal, before: Option<&Status>, status: &Status) -> Loo
     match goal {
         Goal::Down if at_rest && status.state != "backoff" => Look::Done,
         Goal::Locked if at_rest && status.lock.is_some() => Look::Done,
-        Goal::Down | Goal::Locked => waiting(),
-        Goal::Settled if !before.is_none_or(|before| before.ready) => Look::Done,
-        Goal::Settled if at_rest && status.reason.as_deref().is_some_and(is_lasting) => Look::Done,
+        // Who is known is not gone.
+        Goal::Down | Goal::Locked | Goal::Gone => waiting(),
+        Goal::Reloaded if at_rest && status.reason.as_deref().is_some_and(is_lasting) => Look::Done,
         Goal::Unlocked if at_rest && matches!(status.reason.as_deref(), Some("stopped" | "shutdown")) => {
             Look::Done
         }
@@ -99,13 +101,19 @@ pub(crate) fn judge(goal: Goal, before: Option<&Status>, status: &Status) -> Loo
             let text = "see polarctl explain and logs, mend it, and start it again";
             Look::Hopeless(format!("{}; {text}", in_words(status)))
         }
+        // An engine may need several starts; what else ends at once does so again.
+        Goal::Up | Goal::UpAgain | Goal::Reloaded
+            if status.state == "backoff" && status.kind != "postgres" && has_ended(before, status) =>
+        {
+            Look::Hopeless(format!("{}; see polarctl explain and logs, and mend it", in_words(status)))
+        }
         Goal::Up | Goal::UpAgain if at_rest && status.lock.is_some() => {
             Look::Hopeless(format!("{}; polarctl unlock ends the lock", in_words(status)))
         }
         Goal::Up | Goal::UpAgain if status.reason.as_deref() == Some("shutdown") => {
             Look::Hopeless(in_words(status))
         }
-        Goal::UpAgain if before.is_some_and(|before| same_run(before, status)) => waiting(),
+        Goal::UpAgain | Goal::Reloaded if before.is_some_and(|before| same_run(before, status)) => waiting(),
         _ if status.ready => Look::Done,
         _ => waiting(),
     }
@@ -115,9 +123,23 @@ fn same_run(before: &Status, status: &Status) -> bool {
     (before.pid, before.restarts) == (status.pid, status.restarts)
 }
 
+/// Whether it has ended since, and nobody has asked it to.
+fn has_ended(before: Option<&Status>, status: &Status) -> bool {
+    let earlier = before.and_then(|before| before.last_exit.as_ref());
+    status.last_exit.as_ref().is_some_and(|exit| exit.class != "asked" && Some(exit) != earlier)
+}
+
 /// Whether a program that is down for this reason stays so without anybody's word.
 fn is_lasting(reason: &str) -> bool {
-    matches!(reason, "locked" | "stopped" | "shutdown" | "completed" | "dependency")
+    matches!(reason, "locked" | "stopped" | "shutdown" | "completed")
+}
+
+/// Whether what was ready a moment ago is it no more: a command without a `ready` check is as soon as it is started.
+pub(crate) fn ended_at_once(ready: &Status, now: Option<&Status>) -> Option<String> {
+    let now = now.filter(|now| (now.pid, now.restarts) != (ready.pid, ready.restarts) || !now.ready)?;
+    let end = now.last_exit.as_ref().filter(|end| end.class != "asked")?;
+    let end = last_exit(end, jiff::Timestamp::now());
+    Some(format!("{} was started and has ended at once: {end}; see polarctl explain and logs", now.name))
 }
 
 /// A program's state in a sentence's part.
@@ -140,7 +162,7 @@ pub(crate) fn in_words(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::Lock;
+    use crate::control::protocol::{LastExit, Lock};
     use crate::ctl::status::tests::running;
 
     fn at(state: &str, reason: &str) -> Status {
@@ -157,6 +179,11 @@ mod tests {
 
     fn locked(state: &str) -> Status {
         Status { lock: Some(Lock { file: "/l".into(), ..Lock::default() }), ..at(state, "locked") }
+    }
+
+    fn ended(kind: &str) -> Status {
+        let exit = LastExit { code: Some(3), signal: None, class: "failure".into(), at: String::new() };
+        Status { kind: kind.into(), last_exit: Some(exit), ..at("backoff", "") }
     }
 
     #[test]
@@ -194,12 +221,19 @@ mod tests {
             (Goal::Unlocked, None, at("starting", ""), WAITING),
             (Goal::Unlocked, None, up.clone(), DONE),
             (Goal::Unlocked, None, at("failed", ""), HOPELESS),
-            (Goal::Settled, Some(&down), at("starting", ""), DONE),
-            (Goal::Settled, Some(&up), at("starting", ""), WAITING),
-            (Goal::Settled, Some(&up), up.clone(), DONE),
-            (Goal::Settled, Some(&up), locked("down"), DONE),
-            (Goal::Settled, Some(&up), at("failed", ""), HOPELESS),
-            (Goal::Settled, None, at("starting", ""), WAITING),
+            (Goal::Up, Some(&down), ended("command"), HOPELESS),
+            (Goal::Up, Some(&ended("command")), ended("command"), WAITING),
+            (Goal::Up, Some(&down), ended("postgres"), WAITING),
+            (Goal::Reloaded, Some(&up), at("starting", ""), WAITING),
+            (Goal::Reloaded, Some(&up), up.clone(), WAITING),
+            (Goal::Reloaded, Some(&up), next.clone(), DONE),
+            (Goal::Reloaded, Some(&up), locked("down"), DONE),
+            (Goal::Reloaded, Some(&up), at("down", "dependency"), WAITING),
+            (Goal::Reloaded, Some(&up), at("failed", ""), HOPELESS),
+            (Goal::Reloaded, None, at("starting", ""), WAITING),
+            (Goal::Reloaded, None, ended("command"), HOPELESS),
+            (Goal::Reloaded, None, up.clone(), DONE),
+            (Goal::Gone, None, at("stopping", ""), WAITING),
         ] {
             let found = match judge(goal, before, &status) {
                 Look::Done => DONE,

@@ -106,20 +106,80 @@ fn without_a_program_the_engines_are_meant_and_there_must_be_one() {
 }
 
 #[test]
-fn reload_waits_for_what_was_ready_and_for_nothing_else() {
-    let never = Status { state: "starting".into(), ready: false, ..running("never", "command") };
+fn reload_waits_for_what_it_touched_and_for_nothing_else() {
+    let command = |name: &str, state: &str, pid: i32| Status {
+        state: state.into(),
+        ready: state == "running",
+        pid: Some(pid),
+        ..running(name, "command")
+    };
+    let never = Status { pid: None, ..command("never", "backoff", 0) };
     let mut looks = 0;
+    let mut asked = false;
     let bed = Bed::new(move |op| match op {
+        Op::Status { .. } if !asked => {
+            ok([command("task", "running", 7), command("old", "running", 8), never.clone()])
+        }
         Op::Status { .. } => {
             looks += 1;
-            let engine = if looks == 2 { at("stopping") } else { running("engine", "postgres") };
-            ok([&engine, &never])
+            let mut all = vec![never.clone()];
+            all.push(match looks {
+                ..6 => command("task", "running", 7),
+                6..9 => command("task", "starting", 9),
+                _ => command("task", "running", 9),
+            });
+            all.extend((looks < 3).then(|| command("old", "stopping", 8)));
+            all.push(command("new", if looks < 4 { "starting" } else { "running" }, 10));
+            ok(all)
         }
-        _ => ok(Value::Null),
+        Op::Reload {} => {
+            asked = true;
+            ok(
+                json!({"restarted": ["task"], "added": ["new"], "removed": ["old"], "said": ["task: started again"]}),
+            )
+        }
+        other => panic!("{other:?}"),
     });
-    let text = bed.ctl("reload").success();
-    assert_eq!(text.matches("running").count(), 1, "{text}");
+    let ran = bed.ctl("reload --output json").json();
+    assert_eq!(ran["reloaded"]["restarted"], json!(["task"]));
+    let pids: Vec<_> = ran["programs"].as_array().unwrap().iter().map(|it| it["pid"].clone()).collect();
+    assert_eq!(pids, [json!(null), json!(9), json!(10)], "{ran}");
     assert_eq!(bed.changes(), [Op::Reload {}]);
+}
+
+#[test]
+fn what_ends_at_once_has_not_come_up() {
+    let exit = json!({"code": 3, "signal": null, "class": "failure", "at": "2026-01-31T12:00:00Z"});
+    let task = running("task", "command");
+    let ended = Status { last_exit: serde_json::from_value(exit).unwrap(), ready: false, ..task.clone() };
+    let paused = Status { state: "backoff".into(), pid: None, ..ended.clone() };
+    let again = Status { pid: Some(77), restarts: 1, ready: true, ..ended };
+    for after in [vec![task.clone(), again], vec![paused]] {
+        let mut after = after.into_iter();
+        let mut shown = down("task", "command", "stopped");
+        let mut asked = false;
+        let bed = Bed::new(move |op| match op {
+            Op::Status { .. } => {
+                if asked && let Some(next) = after.next() {
+                    shown = next;
+                }
+                ok([&shown])
+            }
+            Op::Explain { .. } => ok(json!([{
+                "name": "task", "state": "backoff", "summary": "", "conditions": [], "last_lines": ["a", "no queue"]
+            }])),
+            _ => {
+                asked = true;
+                ok(Value::Null)
+            }
+        });
+        let ran = bed.ctl("start task");
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{ran:?}");
+        assert!(
+            ran.stderr.contains("exit 3 (failure") && ran.stderr.contains("its last line: no queue"),
+            "{ran:?}"
+        );
+    }
 }
 
 #[test]

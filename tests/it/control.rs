@@ -218,7 +218,7 @@ fn changes_are_for_root_and_the_engines_user() {
     let postgres = postgres_user();
     let nobody = Account { uid: 65534, gid: 65534 };
     let in_group = Account { uid: 65534, gid: postgres.gid };
-    assert_eq!(as_uid(postgres, &instance, &op("reload")).unwrap()["ok"], Value::Null);
+    assert_eq!(as_uid(postgres, &instance, &op("reload")).unwrap()["ok"]["said"], json!([]));
     assert!(as_uid(postgres, &instance, &op("reload")).unwrap().get("error").is_none());
     let refused = as_uid(nobody, &instance, &op("status")).unwrap_err();
     assert!(refused.contains("Permission denied"), "{refused}");

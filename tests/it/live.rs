@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::common::{Exit, Instance, Process, Signal};
+use crate::common::{Exit, Instance, Process, Signal, condition};
 
 #[test]
 fn a_command_that_fails_its_checks_is_started_again() {
@@ -58,6 +58,55 @@ fn a_port_that_answers_nobody() {
     assert_eq!(instance.stop(Signal::SIGTERM), Exit::Code(0));
 }
 
+#[test]
+fn what_the_checks_find_is_explained() {
+    let live = "live = { exec = [\"false\"], period = \"100ms\", failures = ";
+    let mut instance = Instance::builder()
+        .without("engine")
+        .command("never", "exec sleep 3003", "ready = { exec = [\"false\"], timeout = \"10m\" }")
+        .command("late", "exec sleep 3004", "ready = { exec = [\"false\"], timeout = \"100ms\" }")
+        .command("frail", "exec sleep 3005", &format!("{live}1000000 }}"))
+        .command("sick", "exec sleep 3006", &format!("{live}2 }}"))
+        .command("well", "exec sleep 3007", "live = { exec = [\"true\"], period = \"100ms\" }")
+        .program("gone", "kind = \"command\"\ncommand = [\"/nowhere/at-all\"]")
+        .start();
+    instance.control();
+    for (program, name, effect, texts) in [
+        (
+            "never",
+            "readiness",
+            "warns",
+            ["it is ready once `false` ends with status 0", "so far: false: exit status 1"],
+        ),
+        ("late", "last_exit", "warns", ["not_ready", "false: exit status 1"]),
+        (
+            "frail",
+            "live",
+            "warns",
+            ["whether `false` ends with status 0", "of 1000000: false: exit status 1"],
+        ),
+        ("sick", "last_exit", "warns", ["unwell", "false: exit status 1"]),
+        ("well", "live", "allows", ["each 0.1 s it is looked whether", "`true` ends with status 0"]),
+        (
+            "gone",
+            "last_exit",
+            "warns",
+            ["cannot run /nowhere/at-all: No such file", "correct the key command"],
+        ),
+    ] {
+        instance.until(&format!("{program}: {name}: {texts:?}"), |it| {
+            let explained = it.ctl_json(&format!("explain {program}"));
+            explained["conditions"].as_array().unwrap().iter().any(|condition| {
+                let text = condition["text"].as_str().unwrap();
+                condition["name"] == name
+                    && condition["effect"] == effect
+                    && texts.iter().all(|part| text.contains(part))
+            })
+        });
+    }
+    assert_eq!(instance.stop(Signal::SIGTERM), Exit::Code(0));
+}
+
 const LIVE: &str = "program.engine.live";
 
 #[test]
@@ -99,6 +148,12 @@ fn t06_without_live_checks_nothing_is_done() {
         instance.wait_log_count("running for", round);
     }
     assert_eq!(Process::read(before.pid).map(|it| it.state), Some('T'));
+    let explained = instance.ctl_json("explain engine");
+    let process = condition(&explained, "process");
+    assert_eq!(process["effect"], "warns", "{explained}");
+    let remedy =
+        format!("is stopped by a signal (SIGSTOP): it answers nobody; to go on: kill -CONT {}", before.inner);
+    assert!(process["text"].as_str().unwrap().contains(&remedy), "{explained}");
     before.signal(Signal::SIGCONT);
     instance.ready();
     assert_eq!(instance.postmaster().pid, before.pid);

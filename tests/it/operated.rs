@@ -196,7 +196,12 @@ fn each_trouble_is_shown_and_the_database_serves_all_along() {
     let never = it.json("status never");
     assert_eq!((&never["state"], &never["ready"]), (&"starting".into(), &false.into()), "{never}");
     assert!(never["pid"].is_i64(), "{never}");
-    let said = ["not ready for ", "counts as a failure in "];
+    let said = [
+        "not ready for ",
+        "counts as a failure in ",
+        "once 127.0.0.1:1 takes a connection",
+        "Connection refused",
+    ];
     assert!(it.explains("never", "readiness", "warns", &said), "{}", it.ctl("explain never"));
     let dependent = it.json("status dependent");
     assert_eq!(
@@ -235,6 +240,8 @@ fn each_trouble_is_shown_and_the_database_serves_all_along() {
     let flood = it.json("status flood");
     assert_eq!((&flood["state"], &flood["restarts"]), (&"running".into(), &0.into()), "{flood}");
     assert_eq!(flood["output_file"].as_str(), it.log_file(0).to_str());
+    let (_, output) = it.condition("flood", "output").expect("where its output goes");
+    assert!(output.contains(it.log_file(0).to_str().unwrap()), "{output}");
     it.until("its lines, by logs", |it| {
         it.ctl("logs flood -n 2") == "a line that nobody asked for\n".repeat(2).trim_end()
     });

@@ -55,6 +55,20 @@ fn with_its_name_in_front_whatever_it_writes() {
 }
 
 #[test]
+fn as_json_each_line_is_an_object() {
+    let script = "echo to stdout; echo 'a \"quoted\" one' >&2; printf 'odd \\377 byte\\n'; exec sleep 1000";
+    let mut instance = job(script).set("program.job.output", "json").start();
+    wait_for(&mut instance, "odd ");
+    let log = instance.log();
+    let lines = log.lines().filter(|line| line.starts_with('{'));
+    let lines: Vec<serde_json::Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    for text in ["to stdout", "a \"quoted\" one", "odd \u{fffd} byte"] {
+        assert!(lines.iter().any(|it| it["program"] == "job" && it["message"] == text), "{text}: {log}");
+    }
+    instance.stop(Signal::SIGTERM);
+}
+
+#[test]
 fn inherited_it_is_pid_1s_own_output() {
     let script = "readlink /proc/$$/fd/1 /proc/1/fd/1; exec sleep 1000";
     let mut instance = job(script).set("program.job.output", "inherit").start();

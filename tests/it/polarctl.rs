@@ -206,3 +206,36 @@ fn logs_are_followed_over_their_rotation() {
     drop(child);
     reader.join().unwrap();
 }
+
+#[test]
+fn reload_and_start_wait_for_what_they_touch() {
+    let slow = "trap 'sleep 0.5; exit 0' TERM; while :; do sleep 0.05; done";
+    let instance = Instance::builder()
+        .without("engine")
+        .command("task", slow, "environment = { KEY = \"one\" }")
+        .command("looper", "exit 4", "[restart]\ngive_up_after = 0")
+        .start();
+    until("both have been started", SOON, || {
+        let state = |name: &str| instance.ctl(&format!("status {name} --output json"));
+        state("task").stdout.contains("\"running\"") && state("looper").stdout.contains("\"backoff\"")
+    });
+    let before = instance.ctl_json("status task")["pid"].clone();
+    let instance =
+        instance.configure(|builder| builder.command("task", slow, "environment = { KEY = \"two\" }"));
+    let reloaded = instance.ctl_json("reload");
+    assert_eq!(reloaded["reloaded"]["restarted"], serde_json::json!(["task"]), "{reloaded}");
+    let task = instance.ctl_json("status task");
+    assert!(task["pid"].is_i64() && task["pid"] != before && task["ready"] == true, "{task} {before}");
+    // What it does not touch may be as it is; of what comes, it is said.
+    let instance = instance.configure(|builder| builder.command("dead", "echo no queue; exit 3", ""));
+    for verb in ["reload", "start dead", "restart dead"] {
+        let ran = instance.ctl(verb);
+        assert_eq!(ran.code(), 1, "{verb}: {ran:?}");
+        assert!(ran.stderr.contains("exit 3 (failure"), "{verb}: {ran:?}");
+        assert!(ran.stderr.contains("its last line: no queue"), "{verb}: {ran:?}");
+    }
+    let instance = instance.configure(|builder| builder.without("dead").without("task"));
+    let text = instance.ctl("reload").success();
+    assert!(text.contains("task: removed") && text.contains("looper"), "{text}");
+    assert_eq!(instance.ctl("status task").code(), 1);
+}

@@ -351,3 +351,22 @@ fn without_the_right_to_kill_a_command_of_another_user_still_stops() {
     assert_stops(&mut instance);
     assert!(instance.log().contains("stopped after"), "{}", instance.log());
 }
+
+#[test]
+fn a_run_that_was_ready_for_long_enough_clears_the_failures() {
+    let script = "test -e $DIR/run/well || exit 1; exec sleep 1009".replace("$DIR", "\"$WHERE\"");
+    let builder = alone();
+    let place = builder.dir.path("").to_str().unwrap().to_owned();
+    let keys = format!(
+        "environment = {{ WHERE = \"{place}\" }}\n[restart]\nreset_after = \"300ms\"\nmax_backoff = \"100ms\"\n\
+         give_up_after = 0"
+    );
+    let mut instance = builder.command("task", &script, &keys).start();
+    instance.until("some failures", |it| it.status("task")["failures"].as_u64() >= Some(3));
+    fs::write(instance.path("run/well"), "").unwrap();
+    instance.find("sleep 1009");
+    let pid = instance.wait_state("task", "running")["pid"].clone();
+    instance.until("no failure to be left", |it| it.status("task")["failures"] == 0);
+    assert_eq!(instance.status("task")["pid"], pid);
+    assert_stops(&mut instance);
+}

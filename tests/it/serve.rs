@@ -227,3 +227,21 @@ fn first_boot_and_an_engine_that_gives_up() {
     let (_, body) = it.get("/livez").unwrap();
     assert!(body.contains("engine: failed") && body.contains("killed (signal 9)"), "{body}");
 }
+
+#[test]
+fn without_an_engine_and_over_a_reload_of_run_dir() {
+    let builder = Instance::builder().without("engine").command("other", "exec sleep 3009", "");
+    let mut it = served(builder.command("task", "exec sleep 3000", ""));
+    it.instance.boot();
+    it.wait_metric("polar_program_ready{program=\"task\"}", |value| value == 1.0);
+    let server = it.server().pid;
+    let elsewhere = it.instance.path("elsewhere").to_str().unwrap().to_owned();
+    let Served { instance, port, _claim } = it;
+    let mut instance =
+        instance.reload(|builder| builder.set("supervisor.run_dir", elsewhere).without("task"));
+    instance.until("the reload to be done", |it| it.process("sleep 3000").is_none());
+    let mut it = Served { instance, port, _claim };
+    assert!(it.instance.log().contains("run_dir takes effect when the supervisor starts"));
+    assert_eq!((it.server().pid, it.get("/livez").unwrap().0), (server, 200));
+    assert_eq!(it.instance.stop(Signal::SIGTERM), Exit::Code(0));
+}

@@ -117,7 +117,11 @@ impl Shell {
             (not_made.step, not_made.error.kind()),
             (Step::Execute, std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
         );
-        log::error!(target: self.name(id), "{}", self.explain_not_made(id, not_made));
+        let why = self.explain_not_made(id, not_made);
+        log::error!(target: self.name(id), "{why}");
+        if let Some(program) = self.programs.get(id.0) {
+            program.findings.ends(&why);
+        }
         let end = End::Code(if missing { NOT_FOUND } else { NOT_EXECUTABLE });
         self.events.push_back(Event::Ended(id, run, end, Class::CannotRun));
     }
@@ -163,6 +167,7 @@ impl Shell {
         let missing = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
         let (capture, output) = self.open_output(id)?;
         let program = self.programs.get_mut(id.0).ok_or_else(missing)?;
+        program.findings.renew();
         let mut environment = program.environment();
         let mark = program.mark(run);
         environment.extend(mark.split_once('=').map(|(name, value)| (name.into(), value.into())));
@@ -224,7 +229,8 @@ impl Shell {
     }
 
     fn prober(&self, id: Id, run: Run) -> Prober {
-        Prober { id, run, name: self.name(id).to_owned(), tell: self.tell.clone() }
+        let findings = self.programs.get(id.0).map(|program| program.findings.clone()).unwrap_or_default();
+        Prober { id, run, name: self.name(id).to_owned(), tell: self.tell.clone(), findings }
     }
 
     /// The main process is ready: from here on its `live` checks run. Said once more it changes nothing, or who says it
@@ -250,6 +256,7 @@ impl Shell {
         let Some(program) = self.programs.get_mut(id.0) else { return };
         let live = program.config.live.clone();
         let Some(main) = program.main.as_mut().filter(|main| main.run == run) else { return };
+        program.findings.life(None);
         main.live = live.map(|live| Task(spawn_local(probe::live(prober, live)).abort_handle()));
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 
 use super::Input;
 use super::errand::Reports;
+use super::findings::Findings;
 use crate::config::{Check, Live};
 use crate::supervisor::core::{Id, Run};
 
@@ -83,6 +84,7 @@ pub(crate) struct Prober {
     pub(crate) run: Run,
     pub(crate) name: String,
     pub(crate) tell: UnboundedSender<Input>,
+    pub(crate) findings: Findings,
 }
 
 /// A check's process that must not outlive who asked for it. It is made with the process: who asked may be gone before
@@ -156,11 +158,15 @@ pub(crate) async fn until_ready(prober: Prober, check: Check, within: Duration, 
     let mut said = None;
     loop {
         match prober.look(&check, within.min(LOOK_MAX)).await {
-            Ok(()) => return ready(),
+            Ok(()) => {
+                prober.findings.readiness(None);
+                return ready();
+            }
             Err(lack) => {
                 let why = Some(lack.words());
                 if why != said {
                     log::info!(target: &prober.name, "not ready yet: {}", why.as_deref().unwrap_or_default());
+                    prober.findings.readiness(why.as_deref());
                     said = why;
                 }
             }
@@ -181,15 +187,21 @@ pub(crate) async fn live(prober: Prober, live: Live) {
         match prober.look(&live.check, live.timeout).await {
             Ok(()) if failures > 0 => {
                 log::info!(target: name, "its live check passes again");
+                prober.findings.life(None);
                 failures = 0;
             }
             Ok(()) => log::debug!(target: name, "its live check has passed"),
-            Err(Lack::Ours(why)) => log::warn!(target: name, "its live check could not be done: {why}"),
+            Err(Lack::Ours(why)) => {
+                log::warn!(target: name, "its live check could not be done: {why}");
+                prober.findings.life(Some(&format!("could not be done: {why}")));
+            }
             Err(Lack::Theirs(why)) => {
                 failures += 1;
                 let most = live.failures;
                 log::warn!(target: name, "its live check has failed, {failures} of {most}: {why}");
+                prober.findings.life(Some(&format!("has failed, {failures} of {most}: {why}")));
                 if failures >= most {
+                    prober.findings.ends(&why);
                     let _ = prober.tell.send(Input::Unwell(prober.id, prober.run, why));
                     return;
                 }

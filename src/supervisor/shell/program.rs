@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::capture::Capture;
 use super::errand::Reports;
+use super::findings::Findings;
 use super::follow::Follower;
 use super::output::Outlet;
 use super::watch::Target;
@@ -57,6 +58,8 @@ pub(crate) struct Program {
     pub(crate) usurped: bool,
     /// How it failed last.
     pub(crate) last_failure: Option<String>,
+    /// Why it is not well, as it was found last.
+    pub(crate) findings: Findings,
     /// What the last `prepare` children found.
     pub(crate) notes: Vec<Note>,
     /// The child that follows its log files.
@@ -143,6 +146,7 @@ impl Program {
             lived: None,
             usurped: false,
             last_failure: None,
+            findings: Findings::default(),
             notes: Vec::new(),
             follower: None,
             outlet: Outlet::default(),

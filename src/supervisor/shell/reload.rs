@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::program::Program;
 use super::{Shell, load, logger, program, users};
 use crate::config::{self, Config, Mistake, Mistakes};
+use crate::control::protocol::Reloaded;
 use crate::supervisor::core::{Event, Id, Phase, Spec};
 use crate::supervisor::prepare::protocol::User;
 use crate::supervisor::spec::spec;
@@ -117,15 +118,15 @@ fn same_kind(one: &config::Kind, other: &config::Kind) -> bool {
 }
 
 impl Shell {
-    /// Reads the configuration again, and does what it takes; what was done, for people.
+    /// Reads the configuration again, and does what it takes; what was done.
     ///
     /// # Errors
     /// Everything that is wrong with it; then nothing has changed.
-    pub(super) fn reload(&mut self) -> Result<Vec<String>, Mistakes> {
+    pub(super) fn reload(&mut self) -> Result<Reloaded, Mistakes> {
         let result = load(self.config_file.as_deref()).and_then(|config| self.apply(config));
         match &result {
             Ok(done) => {
-                for line in done {
+                for line in &done.said {
                     log::info!(target: logger::SELF, "{line}");
                 }
                 log::info!(target: logger::SELF, "configuration reloaded; what an engine reads at its start waits for that");
@@ -160,7 +161,8 @@ impl Shell {
         self.programs.iter().find(holds).map(|known| known.config.name.clone())
     }
 
-    fn apply(&mut self, config: Config) -> Result<Vec<String>, Mistakes> {
+    fn apply(&mut self, mut config: Config) -> Result<Reloaded, Mistakes> {
+        config.serve_from(&self.supervisor.run_dir);
         let accounts = users::Accounts::read();
         let mut mistakes = Vec::new();
         let mut found = Vec::new();
@@ -182,7 +184,7 @@ impl Shell {
         if !mistakes.is_empty() {
             return Err(Mistakes(mistakes));
         }
-        let mut done = self.apply_to_itself(&config.supervisor);
+        let mut done = Reloaded { said: self.apply_to_itself(&config.supervisor), ..Reloaded::default() };
         let removed = self.remove_absent(&config, &mut done);
         let mut added = Vec::new();
         let mut kept = Vec::new();
@@ -195,7 +197,8 @@ impl Shell {
         let mut events = removed;
         let first = self.programs.len();
         for (program, user) in added {
-            done.push(format!("{}: added", program.name));
+            done.said.push(format!("{}: added", program.name));
+            done.added.push(program.name.clone());
             let (options, run_dir) = (self.options.clone(), self.supervisor.run_dir.clone());
             self.programs.push(Program::new(program, user, options, run_dir));
         }
@@ -244,7 +247,7 @@ impl Shell {
         done
     }
 
-    fn remove_absent(&mut self, config: &Config, done: &mut Vec<String>) -> Vec<Event> {
+    fn remove_absent(&mut self, config: &Config, done: &mut Reloaded) -> Vec<Event> {
         let mut events = Vec::new();
         for (place, known) in self.programs.iter_mut().enumerate().filter(|(_, known)| !known.removed) {
             let stays = config.programs.iter().any(|program| {
@@ -253,7 +256,8 @@ impl Shell {
             if !stays {
                 known.removed = true;
                 events.push(Event::Remove(Id(place)));
-                done.push(format!("{}: removed", known.config.name));
+                done.said.push(format!("{}: removed", known.config.name));
+                done.removed.push(known.config.name.clone());
             }
         }
         events
@@ -265,7 +269,7 @@ impl Shell {
         id: Id,
         new: config::Program,
         user: (User, bool),
-        done: &mut Vec<String>,
+        done: &mut Reloaded,
     ) -> Option<Event> {
         let (runs, up) = self.state.program(id).map_or((false, None), |known| {
             let up = match known.phase {
@@ -286,14 +290,17 @@ impl Shell {
                 .push("user".into());
         }
         if runs && !changes.held.is_empty() {
-            done.push(format!(
+            done.said.push(format!(
                 "{}: {} cannot change while it runs, so nothing of it has changed: stop it, and reload again",
                 new.name,
                 changes.held.join(", ")
             ));
             return None;
         }
-        done.push(format!("{}: {}", new.name, changes.in_words(runs)));
+        done.said.push(format!("{}: {}", new.name, changes.in_words(runs)));
+        if runs && !changes.restart.is_empty() {
+            done.restarted.push(new.name.clone());
+        }
         if !changes.held.is_empty() {
             // What is known of one data directory does not hold for another one.
             *known = Program::new(new, user, self.options.clone(), self.supervisor.run_dir.clone());

@@ -72,6 +72,31 @@ fn what_is_left_of_a_run_is_ended_before_the_next_begins() {
 }
 
 #[test]
+fn what_is_left_of_a_run_is_explained_as_orphans() {
+    let mut story = Story::up(engine());
+    story.at(2_000, crash(ENGINE, 2));
+    let orphans = |story: &Story| told(story, ENGINE, "orphans");
+    assert_eq!(orphans(&story), "Blocks: its main process has ended; what is left of it is looked for");
+    let mut said = Vec::new();
+    while said.len() < 3 && story.state.now < Time::from_secs(4) {
+        story.at(story.state.now.as_millis() as u64, Event::Remains(ENGINE, Run(2), 1));
+        let now = orphans(&story);
+        let done = now.split_once("are left: ").map(|(_, done)| done.to_owned()).expect("words of those");
+        if said.last() != Some(&done) {
+            said.push(done);
+        }
+        let at = u64::try_from(story.deadline().unwrap().as_millis()).unwrap();
+        story.until(at);
+    }
+    let end = ", and nothing starts beside them";
+    let expected =
+        ["they get a moment to end by themselves", "they have been asked to end", "they have been killed"];
+    assert_eq!(said, expected.map(|text| format!("{text}{end}")));
+    story.at(3_700, Event::Remains(ENGINE, Run(2), 0));
+    assert_eq!(orphans(&story), "");
+}
+
+#[test]
 fn after_an_exit_0_somebody_else_may_start_it() {
     let mut story = Story::up(engine());
     story.at(2_000, clean(ENGINE, 2));

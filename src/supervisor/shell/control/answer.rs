@@ -7,7 +7,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::wire::{error_line, ok_line, refusal};
 use super::{Answer, Asked, Peer};
-use crate::control::protocol::{Code, Line, Mode, Op, Refusal};
+use crate::control::protocol::{Code, Line, Mode, Op, Refusal, Reloaded};
 use crate::supervisor::core::{Event, Id, Rung, Wish};
 use crate::supervisor::shell::Shell;
 use crate::supervisor::shell::program::{Program, socket_user};
@@ -62,9 +62,10 @@ impl Shell {
             Op::Reload {} => {
                 self.may_change(peer, "reload the configuration")?;
                 self.not_while_ending("reloaded")?;
-                self.reload_for(&format!("asked for by {peer}"))
+                let done = self
+                    .reload_for(&format!("asked for by {peer}"))
                     .map_err(|mistakes| refusal(Code::BadConfiguration, mistakes))?;
-                Ok(Answer::Line(ok_line(())))
+                Ok(Answer::Line(ok_line(done)))
             }
             Op::Events { last, follow } => Ok(Answer::Events { last, follow }),
             Op::Logs { program, last, follow } => {
@@ -79,17 +80,21 @@ impl Shell {
     ///
     /// # Errors
     /// What is wrong with it, for people; then nothing has changed.
-    pub(in crate::supervisor::shell) fn reload_for(&mut self, who: &str) -> Result<(), String> {
+    pub(in crate::supervisor::shell) fn reload_for(&mut self, who: &str) -> Result<Reloaded, String> {
         let result = self.reload();
         // Whoever has removed the socket's file can have it back by this.
         self.control.look(socket_user(&self.programs));
         let text = match &result {
-            Ok(done) if done.is_empty() => format!("reloaded ({who}): nothing of it has changed"),
-            Ok(done) => format!("reloaded ({who}): {}", done.join("; ")),
-            Err(mistakes) => format!("not reloaded ({who}), nothing has changed: {mistakes}"),
+            Ok(done) if done.said.is_empty() => format!("reloaded ({who}): nothing of it has changed"),
+            Ok(done) => format!("reloaded ({who}): {}", done.said.join("; ")),
+            Err(mistakes) => {
+                // One line of the journal, whatever the number of mistakes.
+                let mistakes: Vec<String> = mistakes.0.iter().map(ToString::to_string).collect();
+                format!("not reloaded ({who}), nothing has changed: {}", mistakes.join("; "))
+            }
         };
         self.control.history.borrow_mut().note(self.moment(), None, "reload", text);
-        result.map(|_| ()).map_err(|mistakes| {
+        result.map_err(|mistakes| {
             format!("the configuration was read again and has mistakes, so nothing has changed: {mistakes}; correct it and reload")
         })
     }

@@ -1,5 +1,6 @@
 //! Why a program is up or down: the core's conditions, and the evidence that only the shell has.
 
+use crate::config::{Check, Kind, Output};
 use crate::control::protocol::{Condition, Effect, Explanation};
 use crate::supervisor::core::{self, Glance, Id};
 use crate::supervisor::procfs;
@@ -19,6 +20,20 @@ impl Shell {
         let glance = core::glance(&self.state, self.now(), id)?;
         let mut conditions: Vec<Condition> =
             core::explain(&self.state, self.now(), id).into_iter().map(from_core).collect();
+        for condition in &mut conditions {
+            match condition.name.as_str() {
+                "readiness" if !glance.ready => condition.text.push_str(&awaited(program)),
+                "last_exit" => {
+                    let class =
+                        self.state.program(id).and_then(|known| known.last_exit).map(|exit| exit.class);
+                    let why = class.and_then(|class| program.findings.end(class, program.main.is_some()));
+                    condition.text.extend(why.map(|why| format!(": {why}")));
+                }
+                _ => {}
+            }
+        }
+        conditions.extend(live(program).filter(|_| glance.ready));
+        conditions.extend(output(program));
         conditions.extend(keeper(program));
         conditions.extend(stopped_process(program));
         conditions.extend(usurped(program));
@@ -49,6 +64,60 @@ fn from_core(condition: core::Condition) -> Condition {
 
 fn condition(name: &str, effect: Effect, text: impl Into<String>) -> Condition {
     Condition { name: name.into(), effect, text: text.into() }
+}
+
+/// What it waits for to count as ready, and what was found last.
+fn awaited(program: &Program) -> String {
+    let Kind::Command(command) = &program.config.kind else { return String::new() };
+    let Some(ready) = &command.ready else { return String::new() };
+    let mut text = format!("; it is ready once {}", passes(&ready.check));
+    text.extend(program.findings.not_ready().map(|why| format!("; so far: {why}")));
+    text
+}
+
+/// Its `live` checks, where it has some.
+fn live(program: &Program) -> Option<Condition> {
+    let live = program.config.live.as_ref()?;
+    program.main.as_ref()?;
+    let each = live.period.as_secs_f64();
+    Some(match program.findings.not_live() {
+        None => condition(
+            "live",
+            Effect::Allows,
+            format!("each {each} s it is looked whether {}", passes(&live.check)),
+        ),
+        Some(why) => condition(
+            "live",
+            Effect::Warns,
+            format!("its live check (each {each} s whether {}) {why}", passes(&live.check)),
+        ),
+    })
+}
+
+fn passes(check: &Check) -> String {
+    match check {
+        Check::Exec(command) => format!("`{}` ends with status 0", command.join(" ")),
+        Check::Tcp(address) => format!("{address} takes a connection"),
+        Check::NotifySystemd => "it says READY=1 to $NOTIFY_SOCKET".into(),
+        Check::NotifyFd(number) => format!("it writes a line to descriptor {number}"),
+        Check::Engine => "the server answers on its socket".into(),
+    }
+}
+
+/// Where what it writes goes, where that is a file.
+fn output(program: &Program) -> Option<Condition> {
+    let Output::File(file) = &program.config.output else { return None };
+    let file = file.file.display();
+    Some(match program.outlet.dropped() {
+        0 => condition("output", Effect::Allows, format!("its output goes to {file}")),
+        dropped => condition(
+            "output",
+            Effect::Warns,
+            format!(
+                "its output goes to {file}; {dropped} lines were dropped, for they could not be written in time"
+            ),
+        ),
+    })
 }
 
 /// Whether PID 1 is the one keeper of the data directory.
