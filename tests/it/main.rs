@@ -66,6 +66,7 @@ mod restart;
 #[cfg(feature = "ctl")]
 mod serve;
 mod soak_smoke;
+mod spared;
 mod stale;
 mod stop;
 mod stop_between;

@@ -1,5 +1,6 @@
 //! Signals to a program's processes, and what is left of a run.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -44,10 +45,12 @@ impl Shell {
                 (None, Rung::Immediate | Rung::Kill) => Signal::QUIT,
             },
         };
+        let reach = command.map_or(KillReach::Tree, |command| command.kill_reach);
+        let spared = self.spared(id);
         // Looked up first: with its main process a family loses what holds it together.
-        let mut family = match (signal, command.map_or(KillReach::Tree, |command| command.kill_reach)) {
-            (Signal::KILL, KillReach::Tree) => tree::members(pid),
-            (Signal::KILL, KillReach::Group) => tree::group(pid),
+        let mut family = match (signal, reach) {
+            (Signal::KILL, KillReach::Tree) => tree::members(pid, spared),
+            (Signal::KILL, KillReach::Group) => tree::group(pid, spared),
             _ => Vec::new(),
         };
         family.retain(|process| process.pid != pid);
@@ -133,7 +136,7 @@ impl Shell {
         let Some(&Role::Check(id)) = self.processes.get(&pid) else { return };
         let Some(group) = Pid::from_raw(pid) else { return };
         if kill_process_group(group, Signal::KILL) == Err(Errno::PERM) {
-            let group = tree::group(pid);
+            let group = tree::group(pid, |_| false);
             self.send_as_user(id, group, Signal::KILL);
         }
     }
@@ -150,7 +153,18 @@ impl Shell {
         self.send(id, &left, signal);
     }
 
+    /// Who does not end with a program's processes, though it be in its session or descend from it: what we have made or
+    /// adopted ourselves has an end of its own. And no postmaster ends with a command: one that it starts may be about to be
+    /// adopted, and serves whatever becomes of the command. (A `prepare` child's own postmaster ends with it.)
+    fn spared(&self, id: Id) -> impl Fn(i32) -> bool + use<> {
+        let command = self.programs.get(id.0).is_some_and(|program| program.engine().is_none());
+        let mains = self.programs.iter().filter_map(|program| program.main.as_ref()).map(|main| main.pid);
+        let ours: BTreeSet<i32> = self.processes.keys().copied().chain(mains).collect();
+        move |pid| ours.contains(&pid) || command && tree::is_engine(pid)
+    }
+
     pub(super) fn leftovers(&mut self, id: Id, run: Run) -> Vec<procfs::Stat> {
+        let spared = self.spared(id);
         let Some(program) = self.programs.get(id.0) else { return Vec::new() };
         let Some(ended) = program.ended.filter(|ended| ended.run == run) else { return Vec::new() };
         let ended = tree::Ended { main: ended.pid, at_ticks: ended.at_ticks };
@@ -162,10 +176,10 @@ impl Shell {
         };
         match command.kill_reach {
             KillReach::Main => Vec::new(),
-            KillReach::Group => tree::group_leftovers(&ended),
+            KillReach::Group => tree::group_leftovers(&ended, spared),
             KillReach::Tree => {
                 let mark = program.mark(run);
-                tree::tree_leftovers(&ended, self.orphans(), &mark)
+                tree::tree_leftovers(&ended, self.orphans(), &mark, spared)
             }
         }
     }

@@ -12,18 +12,36 @@ use rustix::process::{Pid, test_kill_process_group};
 use crate::engine::title::{is_backend, is_postmaster, is_server};
 use crate::supervisor::procfs::{Stat, cwd, has_variable, living, name, own_children, stat, title, uid};
 
-/// The living processes that descend from `main`, or are in its session, `main` itself included.
-pub(crate) fn members(main: i32) -> Vec<Stat> {
-    family(&[main], &living(), |process| process.session == main)
+/// The living processes that descend from `main`, or are in its session, `main` itself included, without who is `spared`.
+pub(crate) fn members(main: i32, spared: impl Fn(i32) -> bool) -> Vec<Stat> {
+    let all = living();
+    without(family(&[main], &all, |process| process.session == main), &all, main, spared)
 }
 
-/// The living processes of the group that `leader` made.
-pub(crate) fn group(leader: i32) -> Vec<Stat> {
+/// The living processes of the group that `leader` made, without who is `spared`.
+pub(crate) fn group(leader: i32, spared: impl Fn(i32) -> bool) -> Vec<Stat> {
     // Asked first, for it costs nothing.
     if Pid::from_raw(leader).is_none_or(|group| test_kill_process_group(group) == Err(Errno::SRCH)) {
         return Vec::new();
     }
-    living().into_iter().filter(|process| process.group == leader).collect()
+    let all = living();
+    let group = all.iter().filter(|process| process.group == leader).copied().collect();
+    without(group, &all, leader, spared)
+}
+
+/// Whether a process is a postmaster, which no end of a command's processes may reach: its own stop only is orderly.
+pub(crate) fn is_engine(pid: i32) -> bool {
+    is_server(&name(pid)) && is_postmaster(&title(pid))
+}
+
+/// `some` without who is `spared` and all that descends from it; `main` never is.
+fn without(mut some: Vec<Stat>, all: &[Stat], main: i32, spared: impl Fn(i32) -> bool) -> Vec<Stat> {
+    let spared: Vec<i32> = some.iter().map(|p| p.pid).filter(|&pid| pid != main && spared(pid)).collect();
+    if !spared.is_empty() {
+        let spared: BTreeSet<i32> = family(&spared, all, |_| false).iter().map(|p| p.pid).collect();
+        some.retain(|process| !spared.contains(&process.pid));
+    }
+    some
 }
 
 /// The roots, what else is `of_it`, and all that descends from those.
@@ -89,21 +107,30 @@ pub(crate) fn engine_leftovers(
     ended.living_of(orphans).filter(|p| p.session == ended.main || works_there(p)).collect()
 }
 
-/// The living processes of the group that a command made.
-pub(crate) fn group_leftovers(ended: &Ended) -> Vec<Stat> {
-    group(ended.main).into_iter().filter(|process| process.start_ticks <= ended.at_ticks).collect()
+/// The living processes of the group that a command made, without who is `spared`.
+pub(crate) fn group_leftovers(ended: &Ended, spared: impl Fn(i32) -> bool) -> Vec<Stat> {
+    group(ended.main, spared).into_iter().filter(|process| process.start_ticks <= ended.at_ticks).collect()
 }
 
 /// The living processes that a command has left behind, of these `orphans`, and what descends from them: those of its
 /// session, and a daemon that has left it and bears the run's `mark` in its environment. Root without CAP_SYS_PTRACE may
-/// not read the environment of another user's process: such a daemon is not seen.
-pub(crate) fn tree_leftovers(ended: &Ended, orphans: &[i32], mark: &str) -> Vec<Stat> {
+/// not read the environment of another user's process: such a daemon is not seen. Who is `spared` is no leftover.
+pub(crate) fn tree_leftovers(
+    ended: &Ended,
+    orphans: &[i32],
+    mark: &str,
+    spared: impl Fn(i32) -> bool,
+) -> Vec<Stat> {
     let left: Vec<i32> = ended
         .living_of(orphans)
         .filter(|p| p.session == ended.main || has_variable(p.pid, mark) == Some(true))
         .map(|p| p.pid)
         .collect();
-    if left.is_empty() { Vec::new() } else { family(&left, &living(), |_| false) }
+    if left.is_empty() {
+        return Vec::new();
+    }
+    let all = living();
+    without(family(&left, &all, |_| false), &all, ended.main, spared)
 }
 
 #[cfg(test)]
@@ -133,13 +160,34 @@ mod tests {
     }
 
     #[test]
+    fn who_is_spared_goes_with_all_that_descends_from_it() {
+        // 11 has been adopted by us and is in the session still; 12 and 13 are its children, 14 is its sister.
+        let all = [
+            process(10, 1, 10),
+            process(11, 1, 10),
+            process(12, 11, 12),
+            process(13, 12, 10),
+            process(14, 10, 14),
+            process(15, 14, 10),
+        ];
+        let rest = |spared: &[i32]| -> Vec<i32> {
+            let some = family(&[10], &all, |p| p.session == 10);
+            without(some, &all, 10, |pid| spared.contains(&pid)).iter().map(|p| p.pid).collect()
+        };
+        assert_eq!(rest(&[]), [10, 11, 12, 13, 14, 15]);
+        assert_eq!(rest(&[11]), [10, 14, 15]);
+        assert_eq!(rest(&[10, 12, 14]), [10, 11]);
+    }
+
+    #[test]
     fn a_child_is_among_our_own_and_its_group_is_found() {
         use std::os::unix::process::CommandExt;
         let mut child = std::process::Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
         let pid = child.id().cast_signed();
-        assert_eq!(group(pid).iter().map(|p| p.pid).collect::<Vec<_>>(), [pid]);
+        assert_eq!(group(pid, |_| false).iter().map(|p| p.pid).collect::<Vec<_>>(), [pid]);
+        assert_eq!(group(pid, |other| other != pid).len(), 1, "who leads it is not spared");
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(group(pid), []);
+        assert_eq!(group(pid, |_| false), []);
     }
 }
