@@ -21,6 +21,7 @@ mod output;
 mod probe;
 mod program;
 mod reload;
+mod report;
 mod reserve;
 mod signals;
 mod spawn;
