@@ -236,7 +236,7 @@ pub(super) static KEYS: &[Key] = {
         key(Program, "stop_timeout", Span(1000, false), Each(&[Is(r#""45s""#), Is(r#""10s""#), Is(r#""10s""#)]),
             "How long a stop may take before what is left is killed; at most `stop_timeout` of `[supervisor]`, which also shortens the default."),
         of_kinds(Program, "kill_reach", COMMANDS, Word(&["main", "group", "tree"]), Is(r#""tree""#),
-            "What is killed in the end: the main process, its process group, or all that descends from it."),
+            "What is killed in the end: the main process, its process group, or all that descends from it; never a database server, nor what is another program's."),
         key(Program, "critical", Flag, Each(&[Is("true"), Is("false"), Is("false")]),
             "Whether PID 1 ends when this program gives up."),
         key(Program, "output", WordOrTable(&["inherit", "prefix", "json"]), Each(&[Is(r#""inherit""#), Is(r#""prefix""#), Is(r#""prefix""#)]),
