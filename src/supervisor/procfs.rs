@@ -105,6 +105,12 @@ fn caught(status: &str, signal: i32) -> Option<bool> {
     Some(mask.checked_shr(bit)? & 1 == 1)
 }
 
+/// Whether a process has a program's memory; one that is about to end has none, before its descriptors are closed.
+pub(in crate::supervisor) fn has_memory(pid: i32) -> bool {
+    let pages = std::fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
+    pages.split(' ').next().is_some_and(|size| !matches!(size, "" | "0"))
+}
+
 /// The name of the executable, as the kernel has it; empty when it is gone.
 pub(in crate::supervisor) fn name(pid: i32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()
@@ -237,7 +243,7 @@ mod tests {
         assert_eq!(own_line().first(), Some(&pid));
         assert_eq!(own_line().get(1), Some(&own.parent));
         assert_eq!(leader(pid), Some(pid));
-        assert!(is_ours());
+        assert!(is_ours() && has_memory(pid) && !has_memory(i32::MAX));
         assert_eq!(uid(pid), Some(rustix::process::geteuid().as_raw()));
         // Another start time is another process.
         signal(pid, own.start_ticks + 1, Signal::KILL).unwrap();

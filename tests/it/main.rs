@@ -30,6 +30,7 @@ mod first_boot_faults;
 mod first_boot_scripts;
 mod foreign;
 mod harness;
+mod hung_start;
 mod live;
 mod lock;
 mod lock_kinds;

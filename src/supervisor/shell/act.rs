@@ -142,12 +142,13 @@ impl Shell {
 
     fn start(&mut self, id: Id, run: Run) {
         match self.launch_main(id, run) {
-            Ok(Launched { pid, refused }) => {
-                for what in refused {
+            Ok(launched) => {
+                let pid = launched.pid;
+                for what in &launched.refused {
                     log::warn!(target: self.name(id), "the kernel refused {what}; going on without");
                 }
                 self.processes.insert(pid.as_raw(), Role::Of(id, run, What::Main));
-                log::info!(target: self.name(id), "started, process {pid}");
+                self.say_started(id, run, launched);
                 let start = self.programs.get(id.0).and_then(|program| program.start.as_ref());
                 let stale = start.and_then(|start| start.stale_pid_file);
                 self.expect_ready(id, run, pid.as_raw(), stale);
@@ -191,6 +192,7 @@ impl Shell {
             memory_kills,
             ready: None,
             live: None,
+            late: None,
         });
         if let Some(capture) = capture {
             self.read_output(id, capture);
@@ -224,6 +226,7 @@ impl Shell {
             memory_kills: None,
             ready: None,
             live: None,
+            late: None,
         });
         log::warn!(target: self.name(id), "somebody else has started the engine: process {pid} is adopted");
         let tell = self.tell.clone();
@@ -281,6 +284,12 @@ impl Shell {
         let after = (end == End::Signal(nix::libc::SIGKILL)).then(memory::kills).flatten();
         let counted = after.zip(main.memory_kills).map(|(after, before)| after.saturating_sub(before));
         let class = classify(end, &Evidence { memory_kills: counted, tail: tail.unwrap_or_default() });
+        let not_made = main.late.and_then(|(news, _)| news.failure());
+        let (end, class) = match not_made {
+            Some(not_made) => (self.say_not_made(id, &not_made), Class::CannotRun),
+            None => (end, class),
+        };
+        let Some(program) = self.programs.get_mut(id.0) else { return };
         program.last_failure = match class {
             Class::Clean | Class::Unknown => None,
             _ => Some(format!("{class} ({end})")),

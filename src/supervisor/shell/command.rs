@@ -1,16 +1,20 @@
 //! Starting commands and one-shots, and when they count as ready.
 
+use std::rc::Rc;
+
 use rustix::io::Errno;
 use tokio::task::spawn_local;
 
 use super::capture::Capture;
+use super::news::Pending;
 use super::notify::{self, Line, Socket};
 use super::probe::{self, Prober};
 use super::program::{Main, Role, Task};
-use super::spawn::{Group, Launch, NotMade, Pending, Stdin, Step, begin, in_words};
+use super::spawn::{Group, Launch, Launched, NotMade, Stdin, Step, begin, in_words};
 use super::{Input, Shell, memory};
 use crate::config::{Check, Kind};
 use crate::supervisor::core::{Class, End, Event, Id, Phase, Run, What};
+use crate::supervisor::procfs;
 
 /// The shell's statuses for a command that could not be run.
 const NOT_FOUND: i32 = 127;
@@ -96,6 +100,7 @@ impl Shell {
                 memory_kills,
                 ready: None,
                 live: None,
+                late: None,
             });
         }
         if let Some(capture) = capture {
@@ -105,7 +110,7 @@ impl Shell {
         for what in &launched.refused {
             log::warn!(target: self.name(id), "the kernel refused {what}; going on without");
         }
-        log::info!(target: self.name(id), "started, process {pid}");
+        self.say_started(id, run, launched);
         self.await_ready(id, run, word);
     }
 
@@ -113,6 +118,12 @@ impl Shell {
         if no_room(not_made) {
             return self.events.push_back(Event::SpawnFailed(id, run, in_words(&not_made.error)));
         }
+        let end = self.say_not_made(id, not_made);
+        self.events.push_back(Event::Ended(id, run, end, Class::CannotRun));
+    }
+
+    /// Says why a program could not be run; the end that this is.
+    pub(super) fn say_not_made(&self, id: Id, not_made: &NotMade) -> End {
         let missing = matches!(
             (not_made.step, not_made.error.kind()),
             (Step::Execute, std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
@@ -122,8 +133,36 @@ impl Shell {
         if let Some(program) = self.programs.get(id.0) {
             program.findings.ends(&why);
         }
-        let end = End::Code(if missing { NOT_FOUND } else { NOT_EXECUTABLE });
-        self.events.push_back(Event::Ended(id, run, end, Class::CannotRun));
+        End::Code(if missing { NOT_FOUND } else { NOT_EXECUTABLE })
+    }
+
+    /// Says that a main process runs its program, as soon as it does. One that is late to that is no more waited for here:
+    /// its end, or that of its news, tells what has become of it.
+    pub(super) fn say_started(&mut self, id: Id, run: Run, launched: Launched) {
+        let (pid, name) = (launched.pid, self.name(id).to_owned());
+        let Some(news) = launched.late.map(Rc::new) else {
+            return log::info!(target: &name, "started, process {pid}");
+        };
+        log::warn!(
+            target: &name,
+            "process {pid} does not come to run its program: the disk of its working directory or of its executable does not \
+             answer"
+        );
+        let Some(program) = self.programs.get_mut(id.0) else { return };
+        let ready = matches!(&program.config.kind, Kind::Command(command) if command.ready.is_none());
+        let Some(main) = program.main.as_mut() else { return };
+        let (tell, heard) = (self.tell.clone(), Rc::clone(&news));
+        let task = spawn_local(async move {
+            heard.end().await;
+            // One that was killed on its way has ended without a word.
+            if heard.failure().is_none() && procfs::has_memory(pid.as_raw()) {
+                log::info!(target: &name, "started, process {pid}");
+                if ready {
+                    let _ = tell.send(Input::Ready(id, run));
+                }
+            }
+        });
+        main.late = Some((news, Task(task.abort_handle())));
     }
 
     fn explain_not_made(&self, id: Id, not_made: &NotMade) -> String {
@@ -223,6 +262,8 @@ impl Shell {
             (Word::None, Some(wanted)) => {
                 spawn_local(probe::until_ready(prober, wanted.check.clone(), wanted.timeout, ready))
             }
+            // Who waits for its start tells.
+            (Word::None, None) if main.late.is_some() => return,
             (Word::None, None) => return self.is_ready(id, run),
         };
         main.ready = Some(Task(task.abort_handle()));

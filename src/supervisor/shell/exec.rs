@@ -58,17 +58,9 @@ pub fn exec(argv: &[String]) -> u8 {
         working_dir: None,
         lenient: true,
     });
-    let main = match launched {
-        Ok(launched) => launched.pid,
-        Err(NotMade { error, .. }) => {
-            let command = argv.first().map_or("", String::as_str);
-            complain(&format!("polar-supervisor: cannot run {command}: {error}"));
-            return match error.kind() {
-                std::io::ErrorKind::NotFound => NOT_FOUND,
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::OutOfMemory => super::CANNOT_BEGIN,
-                _ => NOT_EXECUTABLE,
-            };
-        }
+    let (main, late) = match launched {
+        Ok(launched) => (launched.pid, launched.late),
+        Err(not_made) => return cannot_run(argv, &not_made),
     };
     loop {
         let mut pipe = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
@@ -79,13 +71,24 @@ pub fn exec(argv: &[String]) -> u8 {
         for signal in signals.take() {
             if signal == libc::SIGCHLD {
                 if let Some(status) = reap(main) {
-                    return status;
+                    let not_made = late.and_then(|news| news.failure());
+                    return not_made.map_or(status, |not_made| cannot_run(argv, &not_made));
                 }
             } else if let Ok(signal) = nix::sys::signal::Signal::try_from(signal) {
                 // It may have ended a moment ago: its status is on the way.
                 let _ = nix::sys::signal::kill(main, signal);
             }
         }
+    }
+}
+
+fn cannot_run(argv: &[String], NotMade { error, .. }: &NotMade) -> u8 {
+    let command = argv.first().map_or("", String::as_str);
+    complain(&format!("polar-supervisor: cannot run {command}: {error}"));
+    match error.kind() {
+        std::io::ErrorKind::NotFound => NOT_FOUND,
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::OutOfMemory => super::CANNOT_BEGIN,
+        _ => NOT_EXECUTABLE,
     }
 }
 

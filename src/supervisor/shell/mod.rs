@@ -16,6 +16,7 @@ mod kill;
 mod lines;
 mod logger;
 mod memory;
+mod news;
 mod notify;
 mod output;
 mod probe;

@@ -2,11 +2,13 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use super::capture::Capture;
 use super::errand::Reports;
 use super::findings::Findings;
 use super::follow::Follower;
+use super::news::News;
 use super::output::Outlet;
 use super::watch::Target;
 use crate::config;
@@ -95,13 +97,15 @@ pub(crate) struct Main {
     /// Its output; an adopted one has none that we see.
     pub(crate) capture: Option<Capture>,
     /// For an adopted one: the descriptor that is surely about it.
-    pub(crate) pidfd: Option<std::rc::Rc<OwnedFd>>,
+    pub(crate) pidfd: Option<Rc<OwnedFd>>,
     /// The cgroup's count of kills for memory when it started.
     pub(crate) memory_kills: Option<u64>,
     /// What waits for it to be ready; ends with it.
     pub(crate) ready: Option<Task>,
     /// What looks whether it still answers; ends with it.
     pub(crate) live: Option<Task>,
+    /// Where it was late to run its program: what it tells of that, and who waits for it.
+    pub(crate) late: Option<(Rc<News>, Task)>,
 }
 
 /// A task that ends when this is dropped.

@@ -10,13 +10,14 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::ptr::null;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 use rustix::fs::{Mode, OFlags};
 
+use super::news::{News, Pending};
 use crate::config;
 use crate::supervisor::prepare::protocol::User;
 
@@ -74,14 +75,8 @@ pub(crate) struct Launched {
     pub(crate) pid: Pid,
     /// What the kernel refused, in words.
     pub(crate) refused: Vec<&'static str>,
-}
-
-/// A process that is under way to its program.
-#[derive(Debug)]
-pub(crate) struct Pending {
-    pid: Pid,
-    /// What it tells; closed once it runs its program, or has ended.
-    news: OwnedFd,
+    /// Where it does not run its program yet: what tells whether it comes to that.
+    pub(crate) late: Option<News>,
 }
 
 /// Why a process was not made.
@@ -123,11 +118,15 @@ impl From<NotMade> for io::Error {
 }
 
 /// What may be refused without the process being useless.
-const OPTIONAL: [(u8, &str); 3] = [
+pub(super) const OPTIONAL: [(u8, &str); 3] = [
     (b'o', "oom_score_adj (a lower value needs CAP_SYS_RESOURCE)"),
     (b'n', "nice (a lower value needs CAP_SYS_NICE)"),
     (b'r', "rlimits (above the hard limit they need CAP_SYS_RESOURCE)"),
 ];
+
+/// How long a process is waited for that is on its way to its program. It takes a millisecond, unless the disk of its
+/// folder or of its executable hangs; then PID 1 must not hang with it.
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Above every number that a process finds a descriptor under, and below every limit of open files that PID 1 could
 /// begin with.
@@ -149,7 +148,7 @@ pub(crate) fn in_words(error: &io::Error) -> String {
     format!("{error}{remedy}")
 }
 
-/// Makes a process; returns once it runs its program.
+/// Makes a process; returns once it runs its program, or is [late](Launched::late).
 ///
 /// # Errors
 /// EAGAIN or ENOMEM when the machine has no room for one; what `execve` says of the program (ENOENT, EACCES, ENOEXEC).
@@ -206,34 +205,8 @@ pub(crate) fn begin(launch: &Launch<'_>) -> Result<Pending, NotMade> {
         rlimits: launch.process.map(limits).unwrap_or_default(),
         image,
     };
+    let news = News::new(news)?;
     Ok(Pending { pid: child.fork()?, news })
-}
-
-impl Pending {
-    /// Returns once it runs its program.
-    ///
-    /// # Errors
-    /// What `execve` says of the program (ENOENT, EACCES, ENOEXEC), or why it did not come to that.
-    pub(crate) fn wait(self) -> Result<Launched, NotMade> {
-        let mut said = Vec::new();
-        let mut some = [0; 64];
-        loop {
-            match rustix::io::read(&self.news, &mut some) {
-                Ok(0) => break,
-                Ok(count) => said.extend_from_slice(some.get(..count).unwrap_or_default()),
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(io::Error::from(error).into()),
-            }
-        }
-        if let Some(not_made) = failure(&said) {
-            // Nobody else knows of it, and it ends at once.
-            let _ = waitpid(self.pid, None);
-            return Err(not_made);
-        }
-        let refused =
-            OPTIONAL.iter().filter(|(byte, _)| said.contains(byte)).map(|&(_, what)| what).collect();
-        Ok(Launched { pid: self.pid, refused })
-    }
 }
 
 /// /dev/null, to read from: the same for all, so that it costs a start nothing.
@@ -246,10 +219,14 @@ fn nothing() -> io::Result<BorrowedFd<'static>> {
     NOTHING.get().map(OwnedFd::as_fd).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-fn failure(said: &[u8]) -> Option<NotMade> {
-    let (message, errno) = said.split_last_chunk::<4>()?;
-    let (_, step) = STEPS.into_iter().find(|(byte, _)| message.last() == Some(byte))?;
-    Some(NotMade { step, error: io::Error::from_raw_os_error(i32::from_ne_bytes(*errno)) })
+impl News {
+    /// Why the process has not come to its program.
+    pub(crate) fn failure(&self) -> Option<NotMade> {
+        let said = self.said();
+        let (message, errno) = said.split_last_chunk::<4>()?;
+        let (_, step) = STEPS.into_iter().find(|(byte, _)| message.last() == Some(byte))?;
+        Some(NotMade { step, error: io::Error::from_raw_os_error(i32::from_ne_bytes(*errno)) })
+    }
 }
 
 fn c_string(bytes: &[u8]) -> io::Result<CString> {
@@ -369,6 +346,8 @@ impl Child {
             let (step, errno) = self.become_it(&mut pointers);
             // SAFETY: ends this process, without anything of our memory being looked at again.
             unsafe {
+                // Nobody may listen any more to one that is late.
+                libc::signal(libc::SIGPIPE, libc::SIG_IGN);
                 self.tell(step);
                 libc::write(self.news, (&raw const errno).cast(), size_of::<libc::c_int>());
                 libc::_exit(127);
@@ -437,6 +416,15 @@ impl Child {
             }
             // Rust ignores it in us, and what is ignored stays so in a new program.
             libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            // A signal that has come meanwhile is for the program, not for our handler.
+            for signal in 1..=libc::SIGSYS {
+                let mut now = std::mem::zeroed::<libc::sigaction>();
+                if libc::sigaction(signal, std::ptr::null(), &raw mut now) == 0
+                    && now.sa_sigaction != libc::SIG_IGN
+                {
+                    libc::signal(signal, libc::SIG_DFL);
+                }
+            }
             // Last, so that no signal finds the process half made.
             done!(b'M', libc::sigprocmask(libc::SIG_SETMASK, self.mask.as_ref(), std::ptr::null_mut()));
         }

@@ -1,0 +1,116 @@
+//! What a process tells on its way from the fork to its program.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use tokio::net::unix::pipe::Receiver;
+
+use super::spawn::{Launched, NotMade, OPTIONAL, PATIENCE};
+
+/// How soon it is looked again where nothing can be waited for.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A process that is under way to its program.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(super) pid: Pid,
+    /// What it tells; closed once it runs its program, or has ended.
+    pub(super) news: News,
+}
+
+impl Pending {
+    /// Returns once it runs its program, or has not come to that in time.
+    ///
+    /// # Errors
+    /// What `execve` says of the program (ENOENT, EACCES, ENOEXEC), or why it did not come to that.
+    pub(crate) fn wait(self) -> Result<Launched, NotMade> {
+        let in_time = self.news.ends_within(PATIENCE);
+        if let Some(not_made) = self.news.failure() {
+            // Nobody else knows of it, and it ends at once.
+            let _ = waitpid(self.pid, None);
+            return Err(not_made);
+        }
+        let said = self.news.said();
+        let refused =
+            OPTIONAL.iter().filter(|(byte, _)| said.contains(byte)).map(|&(_, what)| what).collect();
+        Ok(Launched { pid: self.pid, refused, late: (!in_time).then_some(self.news) })
+    }
+}
+
+/// The read end of its pipe, which is closed once the program runs, or the process has ended.
+#[derive(Debug)]
+pub(crate) struct News {
+    pipe: OwnedFd,
+    said: RefCell<Vec<u8>>,
+}
+
+impl News {
+    /// # Errors
+    /// None that a pipe is known for.
+    pub(super) fn new(pipe: OwnedFd) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&pipe, true)?;
+        Ok(News { pipe, said: RefCell::default() })
+    }
+
+    /// What it has said so far.
+    pub(super) fn said(&self) -> Vec<u8> {
+        self.hear();
+        self.said.borrow().clone()
+    }
+
+    /// Waits for the end, but not longer than this; whether it has come.
+    pub(super) fn ends_within(&self, time: Duration) -> bool {
+        let until = Instant::now().checked_add(time);
+        loop {
+            if self.hear() {
+                return true;
+            }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            let Some(left) = left.filter(|left| !left.is_zero()) else { return false };
+            let left = Timespec { tv_sec: 0, tv_nsec: left.min(AGAIN / 2).subsec_nanos().into() };
+            match poll(&mut [PollFd::new(&self.pipe, PollFlags::IN)], Some(&left)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Waits for the end, however long that takes.
+    pub(crate) async fn end(&self) {
+        let Ok(pipe) = self.pipe.try_clone().and_then(Receiver::from_owned_fd) else {
+            while !self.hear() {
+                tokio::time::sleep(AGAIN).await;
+            }
+            return;
+        };
+        let mut some = [0; 64];
+        while pipe.readable().await.is_ok() {
+            match pipe.try_read(&mut some) {
+                Ok(0) => return,
+                Ok(count) => self.said.borrow_mut().extend(some.iter().take(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Reads what is there; whether that was all.
+    fn hear(&self) -> bool {
+        let mut some = [0; 64];
+        loop {
+            match rustix::io::read(&self.pipe, &mut some) {
+                Ok(0) => return true,
+                Ok(count) => self.said.borrow_mut().extend(some.iter().take(count)),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+}
