@@ -269,10 +269,11 @@ impl Shell {
     }
 
     fn main_ended(&mut self, id: Id, run: Run, end: End) {
-        if let Some(watch) = &self.watch {
+        let Some(program) = self.programs.get_mut(id.0) else { return };
+        // To wake its thread for each command's end would cost more than the rest of what an end takes.
+        if let Some(watch) = self.watch.as_ref().filter(|_| program.engine().is_some()) {
             watch.forget(id);
         }
-        let Some(program) = self.programs.get_mut(id.0) else { return };
         let Some(main) = program.main.take_if(|main| main.run == run) else { return };
         program.ended = Some(Ended { run, pid: main.pid, at_ticks: procfs::ticks_since_boot() });
         program.lived = Some(Lived { pid: main.pid, from: main.from, until: seconds() });

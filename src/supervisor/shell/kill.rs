@@ -1,13 +1,12 @@
 //! Signals to a program's processes, and what is left of a run.
 
-use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, pidfd_send_signal};
 
-use super::program::Role;
+use super::program::{Main, Role};
 use super::spawn::{Group, Launch, Stdin, in_words, spawn};
 use super::{Shell, tree};
 use crate::config::KillReach;
@@ -46,11 +45,10 @@ impl Shell {
             },
         };
         let reach = command.map_or(KillReach::Tree, |command| command.kill_reach);
-        let spared = self.spared(id);
         // Looked up first: with its main process a family loses what holds it together.
         let mut family = match (signal, reach) {
-            (Signal::KILL, KillReach::Tree) => tree::members(pid, spared),
-            (Signal::KILL, KillReach::Group) => tree::group(pid, spared),
+            (Signal::KILL, KillReach::Tree) => tree::members(pid, self.spared(id)),
+            (Signal::KILL, KillReach::Group) => tree::group(pid, self.spared(id)),
             _ => Vec::new(),
         };
         family.retain(|process| process.pid != pid);
@@ -156,24 +154,36 @@ impl Shell {
     /// Who does not end with a program's processes, though it be in its session or descend from it: what we have made or
     /// adopted ourselves has an end of its own. And no postmaster ends with a command: one that it starts may be about to be
     /// adopted, and serves whatever becomes of the command. (A `prepare` child's own postmaster ends with it.)
-    fn spared(&self, id: Id) -> impl Fn(i32) -> bool + use<> {
+    ///
+    /// Asked of the few processes that are found, and not listed: most ends leave nothing behind.
+    fn spared(&self, id: Id) -> impl Fn(i32) -> bool + use<'_> {
         let command = self.programs.get(id.0).is_some_and(|program| program.engine().is_none());
-        let mains = self.programs.iter().filter_map(|program| program.main.as_ref()).map(|main| main.pid);
-        let ours: BTreeSet<i32> = self.processes.keys().copied().chain(mains).collect();
-        move |pid| ours.contains(&pid) || command && tree::is_engine(pid)
+        move |pid| {
+            self.processes.contains_key(&pid)
+                || self.mains().any(|main| main.pid == pid)
+                || command && tree::is_engine(pid)
+        }
     }
 
-    pub(super) fn leftovers(&mut self, id: Id, run: Run) -> Vec<procfs::Stat> {
-        let spared = self.spared(id);
+    fn mains(&self) -> impl Iterator<Item = &Main> {
+        self.programs.iter().filter_map(|program| program.main.as_ref())
+    }
+
+    pub(super) fn leftovers(&self, id: Id, run: Run) -> Vec<procfs::Stat> {
         let Some(program) = self.programs.get(id.0) else { return Vec::new() };
         let Some(ended) = program.ended.filter(|ended| ended.run == run) else { return Vec::new() };
         let ended = tree::Ended { main: ended.pid, at_ticks: ended.at_ticks };
         let Some(command) = program.config.kind.command() else {
             let working_dir = program.start.as_ref().map(|start| start.data_dir.clone());
             let uid = program.user.uid;
-            let orphans = self.orphans();
-            return tree::engine_leftovers(&ended, orphans, working_dir.as_deref().map(Path::new), uid);
+            return tree::engine_leftovers(
+                &ended,
+                self.orphans(),
+                working_dir.as_deref().map(Path::new),
+                uid,
+            );
         };
+        let spared = self.spared(id);
         match command.kill_reach {
             KillReach::Main => Vec::new(),
             KillReach::Group => tree::group_leftovers(&ended, spared),
@@ -186,13 +196,13 @@ impl Shell {
 
     /// Children of ours that nobody of ours has made. Listed once a turn: what has ended in this turn was reaped before
     /// any of it is asked for, and its children were given to us before that.
-    fn orphans(&mut self) -> &[i32] {
-        let (processes, programs) = (&self.processes, &self.programs);
-        self.orphans.get_or_insert_with(|| {
+    fn orphans(&self) -> &[i32] {
+        self.orphans.get_or_init(|| {
+            // What we have made is reaped before it is forgotten; what we have adopted may be our child, too.
             let adopted: Vec<i32> =
-                programs.iter().filter_map(|program| program.main.as_ref()).map(|main| main.pid).collect();
+                self.mains().filter(|main| main.pidfd.is_some()).map(|main| main.pid).collect();
             let mut children = tree::children();
-            children.retain(|pid| !processes.contains_key(pid) && !adopted.contains(pid));
+            children.retain(|pid| !self.processes.contains_key(pid) && !adopted.contains(pid));
             children
         })
     }

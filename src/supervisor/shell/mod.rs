@@ -175,7 +175,7 @@ struct Shell {
     /// Checks that run, by the pids of their processes.
     checks: BTreeMap<i32, Running>,
     /// Our children that nobody of ours has made, as far as this turn has asked for them.
-    orphans: Option<Vec<i32>>,
+    orphans: OnceCell<Vec<i32>>,
     /// The cgroup's count of kills for memory, as far as this turn has asked for it.
     memory_kills: OnceCell<Option<u64>>,
     supervisor: config::Supervisor,
@@ -239,7 +239,7 @@ impl Shell {
             processes: BTreeMap::new(),
             starting: VecDeque::new(),
             checks: BTreeMap::new(),
-            orphans: None,
+            orphans: OnceCell::new(),
             memory_kills: OnceCell::new(),
             supervisor,
             options,
@@ -354,7 +354,7 @@ impl Shell {
 
     /// Gives all events to the core, and does what it says, until it is quiet.
     fn settle(&mut self) {
-        self.orphans = None;
+        self.orphans.take();
         self.memory_kills.take();
         while let Some(event) = self.events.pop_front() {
             let state = std::mem::replace(&mut self.state, State::new(Vec::new(), Duration::ZERO));
