@@ -1,7 +1,6 @@
 //! Processes as `/proc` shows them. Each answer may be out of date when it is read.
 
 use std::ffi::OsString;
-use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -74,11 +73,20 @@ pub(in crate::supervisor) fn living() -> Vec<Stat> {
 /// the orphans. Zombies count. `None`: the kernel has no such list.
 pub(in crate::supervisor) fn own_children() -> Option<Vec<i32>> {
     let me = std::process::id();
-    let mut file = std::fs::File::open(format!("/proc/{me}/task/{me}/children")).ok()?;
-    // Room for a thousand at once: each read walks the list anew to where it goes on.
-    let mut list = String::with_capacity(16 * 1024);
-    file.read_to_string(&mut list).ok()?;
-    Some(list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+    let file = std::fs::File::open(format!("/proc/{me}/task/{me}/children")).ok()?;
+    let mut list = Vec::new();
+    // Room for a thousand at once: each read walks the list anew to where it goes on. By the plain call: the library's asks
+    // for the size of the file first, which this one does not have.
+    let mut some = [0; 8 * 1024];
+    loop {
+        match rustix::io::read(&file, &mut some) {
+            Ok(0) => break,
+            Ok(count) => list.extend_from_slice(some.get(..count)?),
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(String::from_utf8_lossy(&list).split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
 /// Whether a process was started with this variable (`NAME=value`) in its environment; `None`: not readable, or
