@@ -2,6 +2,7 @@
 //! core's actions into system calls. What fails here becomes an event or a log line, and never ends PID 1.
 
 mod act;
+mod alarm;
 mod capture;
 mod check;
 mod command;
@@ -44,6 +45,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use self::alarm::Alarm;
 use self::command::Starting;
 use self::control::{Asked, Control};
 use self::history::Moment;
@@ -285,6 +287,7 @@ impl Shell {
                 return CANNOT_BEGIN;
             }
         };
+        let alarm = Alarm::new();
         loop {
             self.settle();
             if std::mem::take(&mut self.moved) {
@@ -298,7 +301,7 @@ impl Shell {
                 return status;
             }
             let due = core::deadline(&self.state);
-            let input = self.wait(&bell).await;
+            let input = self.wait(&bell, &alarm).await;
             self.moved |= due.is_some_and(|due| self.now() >= due);
             if self.watch.is_none() && self.watch_tried.elapsed() >= WATCH_AGAIN {
                 self.start_watch();
@@ -325,17 +328,11 @@ impl Shell {
         }
     }
 
-    async fn wait(&mut self, bell: &UnixStream) -> Option<Input> {
+    async fn wait(&mut self, bell: &UnixStream, alarm: &Alarm) -> Option<Input> {
         let timer = core::deadline(&self.state);
         let timer = timer.and_then(|at| self.begun.checked_add(at));
         let watch = self.watch.is_none().then(|| self.watch_tried + WATCH_AGAIN);
         let timer = timer.into_iter().chain(watch).min();
-        let sleep = async {
-            match timer {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             biased;
             _ = bell.readable() => {
@@ -344,7 +341,7 @@ impl Shell {
             }
             input = self.inbox.recv() => input,
             () = tokio::task::yield_now(), if self.control.is_asked() => None,
-            () = sleep => None,
+            () = alarm.until(timer) => None,
         }
     }
 
