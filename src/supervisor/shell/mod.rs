@@ -35,6 +35,7 @@ mod writer;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -143,7 +144,10 @@ pub fn run(config_file: Option<PathBuf>, options: Vec<String>) -> u8 {
             return CANNOT_BEGIN;
         }
     };
-    let local = tokio::task::LocalSet::new();
+    // PID 1 ends when this returns, and the kernel takes all back at once: to close hundreds of descriptors one by one
+    // would only hold up the end of the container.
+    let runtime = ManuallyDrop::new(runtime);
+    let local = ManuallyDrop::new(tokio::task::LocalSet::new());
     local.block_on(
         &runtime,
         async move { Shell::new(config, config_file, options, users, signals).live().await },
@@ -298,6 +302,7 @@ impl Shell {
                 self.write_journal();
                 self.last_words(status);
                 self.writer.finish();
+                std::mem::forget(self);
                 return status;
             }
             let due = core::deadline(&self.state);

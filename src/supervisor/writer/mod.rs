@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recvmsg,
+    sendmsg, shutdown,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -118,6 +119,8 @@ impl Writer {
             self.close(number);
         }
         self.queue.end(REST);
+        // PID 1 may wait for this, and the kernel closes what an ending process has open after all else.
+        let _ = shutdown(&*self.socket, Shutdown::Both);
         Ok(())
     }
 
