@@ -358,6 +358,7 @@ impl Shell {
     fn settle(&mut self) {
         self.orphans.take();
         self.memory_kills.take();
+        logger::hold();
         while let Some(event) = self.events.pop_front() {
             let state = std::mem::replace(&mut self.state, State::new(Vec::new(), Duration::ZERO));
             self.moved |= event != Event::Tick;
@@ -370,6 +371,7 @@ impl Shell {
             self.finish_starts();
         }
         self.let_go_of_removed();
+        logger::release();
     }
 
     /// Whether PID 1 is on its way to its end, or has been told to.
