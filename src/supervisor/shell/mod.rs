@@ -5,6 +5,7 @@ mod act;
 mod alarm;
 mod capture;
 mod check;
+mod child;
 mod command;
 mod control;
 mod errand;

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tokio::net::unix::pipe::Receiver;
 
+use super::child::Loan;
 use super::spawn::{Launched, NotMade, OPTIONAL, PATIENCE};
 
 /// How soon it is looked again where nothing can be waited for.
@@ -48,6 +49,17 @@ impl Pending {
 pub(crate) struct News {
     pipe: OwnedFd,
     said: RefCell<Vec<u8>>,
+    /// What the process needs of our memory until the end.
+    loan: Option<Box<Loan>>,
+}
+
+impl Drop for News {
+    fn drop(&mut self) {
+        // Where it cannot be known that the process needs it no more, it is left as it is for ever.
+        if !matches!(rustix::io::read(&self.pipe, &mut [0; 64]), Ok(0)) {
+            std::mem::forget(self.loan.take());
+        }
+    }
 }
 
 impl News {
@@ -55,7 +67,12 @@ impl News {
     /// None that a pipe is known for.
     pub(super) fn new(pipe: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&pipe, true)?;
-        Ok(News { pipe, said: RefCell::default() })
+        Ok(News { pipe, said: RefCell::default(), loan: None })
+    }
+
+    /// Keeps this until the end.
+    pub(super) fn lend(&mut self, loan: Box<Loan>) {
+        self.loan = Some(loan);
     }
 
     /// What it has said so far.

@@ -3,20 +3,20 @@
 //! By our own fork and exec: the standard library's pipe, by which its child tells of a failure, may lie under the very
 //! number that a program is to find a descriptor under; and it cannot say which step failed.
 
-use std::ffi::{CString, c_char};
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::ptr::null;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::libc;
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::SigSet;
 use nix::unistd::Pid;
 use rustix::fs::{Mode, OFlags};
 
+use super::child::{Child, Image};
 use super::news::{News, Pending};
 use crate::config;
 use crate::supervisor::prepare::protocol::User;
@@ -161,7 +161,7 @@ pub(crate) fn spawn(launch: Launch<'_>) -> Result<Launched, NotMade> {
 /// # Errors
 /// EAGAIN or ENOMEM when the machine has no room for one.
 pub(crate) fn begin(launch: &Launch<'_>) -> Result<Pending, NotMade> {
-    let image = Image::new(launch)?;
+    let image = image(launch)?;
     let first = launch.descriptors.iter().map(|&(_, target)| target.saturating_add(1)).max();
     let first = first.unwrap_or(0).max(FIRST_SOURCE);
     // Sources out of the way of the targets, so that no dup2 overwrites the source of the next.
@@ -190,7 +190,7 @@ pub(crate) fn begin(launch: &Launch<'_>) -> Result<Pending, NotMade> {
     }
     let (news, theirs) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(io::Error::from)?;
     let child = Child {
-        group: launch.group,
+        foreground: launch.group == Group::Foreground,
         descriptors,
         news: source(theirs.as_fd())?,
         mask: launch.mask,
@@ -205,8 +205,10 @@ pub(crate) fn begin(launch: &Launch<'_>) -> Result<Pending, NotMade> {
         rlimits: launch.process.map(limits).unwrap_or_default(),
         image,
     };
-    let news = News::new(news)?;
-    Ok(Pending { pid: child.fork()?, news })
+    let mut news = News::new(news)?;
+    let (pid, loan) = child.fork()?;
+    news.lend(loan);
+    Ok(Pending { pid, news })
 }
 
 /// /dev/null, to read from: the same for all, so that it costs a start nothing.
@@ -233,54 +235,38 @@ fn c_string(bytes: &[u8]) -> io::Result<CString> {
     CString::new(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a text holds a zero byte"))
 }
 
-/// What execve(2) is given, made before the fork.
-struct Image {
-    /// Where the program may be; the first that is there counts.
-    places: Vec<CString>,
-    arguments: Vec<CString>,
-    environment: Vec<CString>,
-    lenient: bool,
-}
-
-impl Image {
-    fn new(launch: &Launch<'_>) -> io::Result<Self> {
-        let program = launch.argv.first().filter(|program| !program.is_empty());
-        let program =
-            program.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
-        let variables: Vec<(Vec<u8>, Vec<u8>)> = match &launch.environment {
-            Some(variables) => variables
-                .iter()
-                .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
-                .collect(),
-            None => std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect(),
-        };
-        let path = variables.iter().find(|(name, _)| name == b"PATH").map(|(_, value)| value.as_slice());
-        let places = if program.contains('/') {
-            vec![c_string(program.as_bytes())?]
-        } else {
-            let join = |folder: &[u8]| c_string(&[folder, b"/", program.as_bytes()].concat());
-            // An empty entry is the working directory, which is nowhere to look for programs in.
-            path.unwrap_or(b"/usr/bin:/bin")
-                .split(|&byte| byte == b':')
-                .filter(|folder| !folder.is_empty())
-                .map(join)
-                .collect::<io::Result<_>>()?
-        };
-        Ok(Image {
-            places,
-            arguments: launch.argv.iter().map(|word| c_string(word.as_bytes())).collect::<io::Result<_>>()?,
-            environment: variables
-                .iter()
-                .map(|(name, value)| c_string(&[name, b"=".as_slice(), value].concat()))
-                .collect::<io::Result<_>>()?,
-            lenient: launch.lenient,
-        })
-    }
-}
-
-/// Strings as the kernel wants them: pointers, and a null one behind the last.
-fn pointers<'a>(strings: impl IntoIterator<Item = &'a CString>) -> Vec<*const c_char> {
-    strings.into_iter().map(|string| string.as_ptr()).chain([null()]).collect()
+/// What execve(2) is given.
+fn image(launch: &Launch<'_>) -> io::Result<Image> {
+    let program = launch.argv.first().filter(|program| !program.is_empty());
+    let program = program.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "an empty command"))?;
+    let variables: Vec<(Vec<u8>, Vec<u8>)> = match &launch.environment {
+        Some(variables) => variables
+            .iter()
+            .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+            .collect(),
+        None => std::env::vars_os().map(|(name, value)| (name.into_vec(), value.into_vec())).collect(),
+    };
+    let path = variables.iter().find(|(name, _)| name == b"PATH").map(|(_, value)| value.as_slice());
+    let places = if program.contains('/') {
+        vec![c_string(program.as_bytes())?]
+    } else {
+        let join = |folder: &[u8]| c_string(&[folder, b"/", program.as_bytes()].concat());
+        // An empty entry is the working directory, which is nowhere to look for programs in.
+        path.unwrap_or(b"/usr/bin:/bin")
+            .split(|&byte| byte == b':')
+            .filter(|folder| !folder.is_empty())
+            .map(join)
+            .collect::<io::Result<_>>()?
+    };
+    Ok(Image {
+        places,
+        arguments: launch.argv.iter().map(|word| c_string(word.as_bytes())).collect::<io::Result<_>>()?,
+        environment: variables
+            .iter()
+            .map(|(name, value)| c_string(&[name, b"=".as_slice(), value].concat()))
+            .collect::<io::Result<_>>()?,
+        lenient: launch.lenient,
+    })
 }
 
 fn limits(process: &config::Process) -> Vec<(libc::__rlimit_resource_t, u64)> {
@@ -304,171 +290,90 @@ fn limits(process: &config::Process) -> Vec<(libc::__rlimit_resource_t, u64)> {
     process.rlimits.iter().filter_map(|(name, &value)| Some((resource(name)?, value))).collect()
 }
 
-/// What the child does between fork and exec; all its memory was made before the fork.
-struct Child {
-    group: Group,
-    descriptors: Vec<(RawFd, RawFd)>,
-    /// Where it tells what was refused, and what failed.
-    news: RawFd,
-    mask: SigSet,
-    ids: Option<(u32, u32, Vec<u32>)>,
-    working_dir: Option<CString>,
-    umask: Option<u32>,
-    nice: Option<i32>,
-    oom_score_adj: Option<CString>,
-    rlimits: Vec<(libc::__rlimit_resource_t, u64)>,
-    image: Image,
-}
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
 
-/// What the child calls execve(2) with.
-struct Pointers {
-    arguments: Vec<*const c_char>,
-    /// The same for sh, but for the script's place, which is put in second.
-    shell: Vec<*const c_char>,
-    environment: Vec<*const c_char>,
-}
+    use nix::sys::wait::waitpid;
+    use rustix::pipe::{PipeFlags, pipe_with};
 
-impl Child {
-    #[allow(unsafe_code, reason = "the child calls nothing but system calls on memory made before the fork")]
-    fn fork(&self) -> io::Result<Pid> {
-        let image = &self.image;
-        let mut pointers = Pointers {
-            arguments: pointers(&image.arguments),
-            shell: pointers(image.arguments.first().into_iter().chain(&image.arguments)),
-            environment: pointers(&image.environment),
-        };
-        let mut before = SigSet::empty();
-        // Until it is its own program, the child would answer a signal with our handler.
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
-        // SAFETY: between fork and exec there are system calls only.
-        let forked = unsafe { libc::fork() };
-        if forked == 0 {
-            let (step, errno) = self.become_it(&mut pointers);
-            // SAFETY: ends this process, without anything of our memory being looked at again.
-            unsafe {
-                // Nobody may listen any more to one that is late.
-                libc::signal(libc::SIGPIPE, libc::SIG_IGN);
-                self.tell(step);
-                libc::write(self.news, (&raw const errno).cast(), size_of::<libc::c_int>());
-                libc::_exit(127);
-            }
-        }
-        let error = io::Error::last_os_error();
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-        if forked == -1 { Err(error) } else { Ok(Pid::from_raw(forked)) }
-    }
+    use super::*;
 
-    /// Becomes the program, and otherwise returns: the step that failed, and errno.
-    #[allow(unsafe_code, reason = "between fork and exec only plain system calls are safe")]
-    fn become_it(&self, pointers: &mut Pointers) -> (u8, libc::c_int) {
-        macro_rules! done {
-            ($step:literal, $call:expr) => {
-                if $call == -1 {
-                    return ($step, errno());
-                }
-            };
-        }
-        // SAFETY: system calls only, on descriptors and memory that belong to this process.
-        unsafe {
-            match self.group {
-                Group::Session => done!(b'M', libc::setsid()),
-                Group::Foreground => {
-                    done!(b'M', libc::setpgid(0, 0));
-                    // Not on every terminal; a background process that asks for it would be stopped by SIGTTOU.
-                    libc::signal(libc::SIGTTOU, libc::SIG_IGN);
-                    libc::tcsetpgrp(0, libc::getpgrp());
-                    libc::signal(libc::SIGTTOU, libc::SIG_DFL);
-                }
-            }
-            // What we inherited ourselves without knowing must not reach a program.
-            libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
-            for &(source, target) in &self.descriptors {
-                done!(b'M', libc::dup2(source, target));
-            }
-            if let Some(value) = &self.oom_score_adj {
-                let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-                let bytes = value.as_bytes();
-                if file == -1 || libc::write(file, bytes.as_ptr().cast(), bytes.len()) == -1 {
-                    self.tell(b'o');
-                }
-            }
-            if let Some(nice) = self.nice
-                && libc::setpriority(libc::PRIO_PROCESS, 0, nice) == -1
-            {
-                self.tell(b'n');
-            }
-            for &(resource, value) in &self.rlimits {
-                let limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-                if libc::setrlimit(resource, &raw const limit) == -1 {
-                    self.tell(b'r');
-                }
-            }
-            if let Some((uid, gid, groups)) = &self.ids {
-                done!(b'U', libc::setgroups(groups.len(), groups.as_ptr()));
-                done!(b'U', libc::setgid(*gid));
-                done!(b'U', libc::setuid(*uid));
-            }
-            if let Some(dir) = &self.working_dir {
-                done!(b'E', libc::chdir(dir.as_ptr()));
-            }
-            if let Some(umask) = self.umask {
-                libc::umask(umask);
-            }
-            // Rust ignores it in us, and what is ignored stays so in a new program.
-            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-            // A signal that has come meanwhile is for the program, not for our handler.
-            for signal in 1..=libc::SIGSYS {
-                let mut now = std::mem::zeroed::<libc::sigaction>();
-                if libc::sigaction(signal, std::ptr::null(), &raw mut now) == 0
-                    && now.sa_sigaction != libc::SIG_IGN
-                {
-                    libc::signal(signal, libc::SIG_DFL);
-                }
-            }
-            // Last, so that no signal finds the process half made.
-            done!(b'M', libc::sigprocmask(libc::SIG_SETMASK, self.mask.as_ref(), std::ptr::null_mut()));
-        }
-        (b'X', self.execute(pointers))
-    }
-
-    /// Returns errno where no place holds a program that can be run.
-    #[allow(unsafe_code, reason = "between fork and exec only plain system calls are safe")]
-    fn execute(&self, pointers: &mut Pointers) -> libc::c_int {
-        let Pointers { arguments, shell, environment } = pointers;
-        let mut said = libc::ENOENT;
-        for place in &self.image.places {
-            // SAFETY: the lists end with a null pointer, and their strings live as long as `self`.
-            let why = unsafe {
-                libc::execve(place.as_ptr(), arguments.as_ptr(), environment.as_ptr());
-                let why = errno();
-                if why == libc::ENOEXEC && self.image.lenient {
-                    if let Some(script) = shell.get_mut(1) {
-                        *script = place.as_ptr();
-                    }
-                    libc::execve(c"/bin/sh".as_ptr(), shell.as_ptr(), environment.as_ptr());
-                }
-                why
-            };
-            match why {
-                // A later place may hold it; if none does, that it may not be run here says more.
-                libc::EACCES => said = why,
-                libc::ENOENT | libc::ENOTDIR if said == libc::EACCES => {}
-                libc::ENOENT | libc::ENOTDIR => said = why,
-                _ => return why,
-            }
-        }
-        said
-    }
-
-    #[allow(unsafe_code, reason = "between fork and exec only plain system calls are safe")]
-    fn tell(&self, byte: u8) {
-        // SAFETY: one byte of our own stack into a descriptor of our own.
-        unsafe {
-            libc::write(self.news, (&raw const byte).cast(), 1);
+    /// With `own` the child has a memory of its own, else ours until it runs its program.
+    fn launch<'a>(argv: &'a [String], process: &'a config::Process, output: Option<OwnedFd>) -> Launch<'a> {
+        Launch {
+            argv,
+            environment: Some(vec![("PATH".into(), "/nowhere:/usr/bin:/bin".into())]),
+            user: None,
+            process: Some(process),
+            stdin: Stdin::Null,
+            output,
+            descriptors: Vec::new(),
+            mask: SigSet::empty(),
+            group: Group::Session,
+            working_dir: Some(Path::new("/")),
+            lenient: false,
         }
     }
-}
 
-fn errno() -> libc::c_int {
-    io::Error::last_os_error().raw_os_error().unwrap_or(0)
+    fn process(own: bool) -> config::Process {
+        config::Process {
+            oom_score_adj: own.then_some(1000),
+            umask: Some(0o027),
+            ..config::Process::default()
+        }
+    }
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(Into::into).collect()
+    }
+
+    #[test]
+    fn a_program_begins_the_same_whether_it_had_our_memory_or_a_copy() {
+        let ours = || std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+        let before = ours();
+        for own in [false, true] {
+            let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+            let argv = words("cat /proc/self/status");
+            let process = process(own);
+            let launched = spawn(launch(&argv, &process, Some(write))).unwrap();
+            let mut said = String::new();
+            std::fs::File::from(read).read_to_string(&mut said).unwrap();
+            waitpid(launched.pid, None).unwrap();
+            let asked =
+                |line: &&str| ["Umask:", "SigBlk:", "SigCgt:"].iter().any(|name| line.starts_with(name));
+            let said: Vec<_> = said.lines().filter(asked).filter_map(|line| line.split_once('\t')).collect();
+            let none = "0000000000000000";
+            assert_eq!(said, [("Umask:", "0027"), ("SigBlk:", none), ("SigCgt:", none)], "own: {own}");
+        }
+        assert_eq!(ours(), before, "what shares a memory shares that");
+    }
+
+    #[test]
+    fn what_failed_is_told_by_either() {
+        for own in [false, true] {
+            let process = process(own);
+            let argv = words("no-such-program");
+            let not_made = spawn(launch(&argv, &process, None)).unwrap_err();
+            assert_eq!((not_made.step, not_made.error.raw_os_error()), (Step::Execute, Some(libc::ENOENT)));
+            let argv = words("true");
+            let nowhere =
+                Launch { working_dir: Some(Path::new("/no/such")), ..launch(&argv, &process, None) };
+            assert_eq!(spawn(nowhere).unwrap_err().step, Step::Enter);
+        }
+    }
+
+    #[test]
+    fn a_child_that_has_our_memory_does_not_write_our_errno() {
+        let process = process(false);
+        let argv = words("no-such-program");
+        let mut launch = launch(&argv, &process, None);
+        // Many errors of its own (ENOENT), beside us on another processor.
+        launch.environment = Some(vec![("PATH".into(), "/nowhere:".repeat(20_000))]);
+        let pending = begin(&launch).unwrap();
+        nix::errno::Errno::set_raw(4711);
+        while !pending.news.ends_within(PATIENCE) {}
+        assert_eq!(nix::errno::Errno::last_raw(), 4711);
+        assert!(pending.wait().is_err());
+    }
 }
