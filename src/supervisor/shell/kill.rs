@@ -47,8 +47,8 @@ impl Shell {
         let reach = command.map_or(KillReach::Tree, |command| command.kill_reach);
         // Looked up first: with its main process a family loses what holds it together.
         let mut family = match (signal, reach) {
-            (Signal::KILL, KillReach::Tree) => tree::members(pid, self.spared(id)),
-            (Signal::KILL, KillReach::Group) => tree::group(pid, self.spared(id)),
+            (Signal::KILL, KillReach::Tree) => tree::members(pid, self.all(), self.spared(id)),
+            (Signal::KILL, KillReach::Group) => tree::group(pid, || self.all(), self.spared(id)),
             _ => Vec::new(),
         };
         family.retain(|process| process.pid != pid);
@@ -134,7 +134,8 @@ impl Shell {
         let Some(&Role::Check(id)) = self.processes.get(&pid) else { return };
         let Some(group) = Pid::from_raw(pid) else { return };
         if kill_process_group(group, Signal::KILL) == Err(Errno::PERM) {
-            let group = tree::group(pid, |_| false);
+            let all = procfs::living();
+            let group = tree::group(pid, || &all, |_| false);
             self.send_as_user(id, group, Signal::KILL);
         }
     }
@@ -186,12 +187,18 @@ impl Shell {
         let spared = self.spared(id);
         match command.kill_reach {
             KillReach::Main => Vec::new(),
-            KillReach::Group => tree::group_leftovers(&ended, spared),
+            KillReach::Group => tree::group_leftovers(&ended, || self.all(), spared),
             KillReach::Tree => {
                 let mark = program.mark(run);
-                tree::tree_leftovers(&ended, self.orphans(), &mark, spared)
+                tree::tree_leftovers(&ended, self.orphans(), || self.all(), &mark, spared)
             }
         }
+    }
+
+    /// All that lives, listed once a turn. Who has ended since is not signalled, for a signal names the start time, too; who
+    /// began since is found when it is looked what is left.
+    fn all(&self) -> &[procfs::Stat] {
+        self.living.get_or_init(procfs::living)
     }
 
     /// Children of ours that nobody of ours has made. Listed once a turn: what has ended in this turn was reaped before

@@ -59,6 +59,7 @@ use self::watch::{Seen, Watch};
 use self::writer::Writer;
 use super::core::{self, End, Event, Id, Phase, Run, State};
 use super::prepare::protocol::{Report, User};
+use super::procfs::Stat;
 use super::spec::specs;
 use crate::config::{self, Config};
 
@@ -183,6 +184,8 @@ struct Shell {
     checks: BTreeMap<i32, Running>,
     /// Our children that nobody of ours has made, as far as this turn has asked for them.
     orphans: OnceCell<Vec<i32>>,
+    /// All that lives in our namespace, as far as this turn has asked for it.
+    living: OnceCell<Vec<Stat>>,
     /// The cgroup's count of kills for memory, as far as this turn has asked for it.
     memory_kills: OnceCell<Option<u64>>,
     supervisor: config::Supervisor,
@@ -247,6 +250,7 @@ impl Shell {
             starting: VecDeque::new(),
             checks: BTreeMap::new(),
             orphans: OnceCell::new(),
+            living: OnceCell::new(),
             memory_kills: OnceCell::new(),
             supervisor,
             options,
@@ -358,6 +362,7 @@ impl Shell {
     /// Gives all events to the core, and does what it says, until it is quiet.
     fn settle(&mut self) {
         self.orphans.take();
+        self.living.take();
         self.memory_kills.take();
         logger::hold();
         while let Some(event) = self.events.pop_front() {

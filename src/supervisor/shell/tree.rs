@@ -12,21 +12,25 @@ use rustix::process::{Pid, test_kill_process_group};
 use crate::engine::title::{is_backend, is_postmaster, is_server};
 use crate::supervisor::procfs::{Stat, cwd, has_variable, living, name, own_children, stat, title, uid};
 
-/// The living processes that descend from `main`, or are in its session, `main` itself included, without who is `spared`.
-pub(crate) fn members(main: i32, spared: impl Fn(i32) -> bool) -> Vec<Stat> {
-    let all = living();
-    without(family(&[main], &all, |process| process.session == main), &all, main, spared)
+/// Of `all` living processes those that descend from `main`, or are in its session, `main` itself included, without who is
+/// `spared`.
+pub(crate) fn members(main: i32, all: &[Stat], spared: impl Fn(i32) -> bool) -> Vec<Stat> {
+    without(family(&[main], all, |process| process.session == main), all, main, spared)
 }
 
-/// The living processes of the group that `leader` made, without who is `spared`.
-pub(crate) fn group(leader: i32, spared: impl Fn(i32) -> bool) -> Vec<Stat> {
+/// Of `all` living processes those of the group that `leader` made, without who is `spared`.
+pub(crate) fn group<'a>(
+    leader: i32,
+    all: impl FnOnce() -> &'a [Stat],
+    spared: impl Fn(i32) -> bool,
+) -> Vec<Stat> {
     // Asked first, for it costs nothing.
     if Pid::from_raw(leader).is_none_or(|group| test_kill_process_group(group) == Err(Errno::SRCH)) {
         return Vec::new();
     }
-    let all = living();
+    let all = all();
     let group = all.iter().filter(|process| process.group == leader).copied().collect();
-    without(group, &all, leader, spared)
+    without(group, all, leader, spared)
 }
 
 /// Whether a process is a postmaster, which no end of a command's processes may reach: its own stop only is orderly.
@@ -107,17 +111,25 @@ pub(crate) fn engine_leftovers(
     ended.living_of(orphans).filter(|p| p.session == ended.main || works_there(p)).collect()
 }
 
-/// The living processes of the group that a command made, without who is `spared`.
-pub(crate) fn group_leftovers(ended: &Ended, spared: impl Fn(i32) -> bool) -> Vec<Stat> {
-    group(ended.main, spared).into_iter().filter(|process| process.start_ticks <= ended.at_ticks).collect()
+/// Of `all` living processes those of the group that a command made, without who is `spared`.
+pub(crate) fn group_leftovers<'a>(
+    ended: &Ended,
+    all: impl FnOnce() -> &'a [Stat],
+    spared: impl Fn(i32) -> bool,
+) -> Vec<Stat> {
+    group(ended.main, all, spared)
+        .into_iter()
+        .filter(|process| process.start_ticks <= ended.at_ticks)
+        .collect()
 }
 
-/// The living processes that a command has left behind, of these `orphans`, and what descends from them: those of its
-/// session, and a daemon that has left it and bears the run's `mark` in its environment. Root without CAP_SYS_PTRACE may
+/// The living processes that a command has left behind, of these `orphans`, and what of `all` descends from them: those of
+/// its session, and a daemon that has left it and bears the run's `mark` in its environment. Root without CAP_SYS_PTRACE may
 /// not read the environment of another user's process: such a daemon is not seen. Who is `spared` is no leftover.
-pub(crate) fn tree_leftovers(
+pub(crate) fn tree_leftovers<'a>(
     ended: &Ended,
     orphans: &[i32],
+    all: impl FnOnce() -> &'a [Stat],
     mark: &str,
     spared: impl Fn(i32) -> bool,
 ) -> Vec<Stat> {
@@ -129,8 +141,8 @@ pub(crate) fn tree_leftovers(
     if left.is_empty() {
         return Vec::new();
     }
-    let all = living();
-    without(family(&left, &all, |_| false), &all, ended.main, spared)
+    let all = all();
+    without(family(&left, all, |_| false), all, ended.main, spared)
 }
 
 #[cfg(test)]
@@ -184,10 +196,11 @@ mod tests {
         use std::os::unix::process::CommandExt;
         let mut child = std::process::Command::new("sleep").arg("1000").process_group(0).spawn().unwrap();
         let pid = child.id().cast_signed();
-        assert_eq!(group(pid, |_| false).iter().map(|p| p.pid).collect::<Vec<_>>(), [pid]);
-        assert_eq!(group(pid, |other| other != pid).len(), 1, "who leads it is not spared");
+        let all = living();
+        assert_eq!(group(pid, || &all, |_| false).iter().map(|p| p.pid).collect::<Vec<_>>(), [pid]);
+        assert_eq!(group(pid, || &all, |other| other != pid).len(), 1, "who leads it is not spared");
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(group(pid, |_| false), []);
+        assert_eq!(group(pid, || panic!("there is no such group"), |_| false), []);
     }
 }
