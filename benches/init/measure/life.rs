@@ -132,21 +132,31 @@ fn calm(bench: Bench<'_>, count: usize) -> Vec<&Peer> {
     bench.peers.iter().filter(|peer| peer.absent.is_none() && (count == 1 || peer.can.many)).collect()
 }
 
-/// What a program that ignores SIGTERM costs beyond its time.
+/// What programs that ignore SIGTERM cost beyond their time.
 pub fn stubborn(bench: Bench) -> Vec<Table> {
-    let mut tables = [Table::new(
+    let mut one = [Table::new(
         "stubborn",
         "Stop of a program that ignores SIGTERM, with a timeout of 1 s: time over that second",
         "ms",
         "SIGTERM to PID 1 until all is gone, less 1,000 ms.",
     )
     .goal(Goal::Most(1.3))];
-    let plan = Plan { stop_timeout: Some(1), ..Plan::sleeping(1).mode("stubborn") };
-    in_turns(bench.options.rounds_by(4), &bench.able(|can| can.kill), &mut tables, |peer| {
-        let instance = Instance::start(peer, &plan, bench.room)?;
-        instance.up()?;
-        sleep(CALM);
-        Ok(vec![instance.down(false)? - 1000.0])
-    });
-    tables.into()
+    let mut many = [Table::new(
+        "stubborn-200",
+        "Stop of 200 programs that ignore SIGTERM, with a timeout of 1 s: time over that second",
+        "ms",
+        "As above. An init that looks for each program's descendants one after the other shows it here.",
+    )];
+    let plan = |count| Plan { stop_timeout: Some(1), ..Plan::sleeping(count).mode("stubborn") };
+    let turn = |count: usize| {
+        move |peer: &Peer| {
+            let instance = Instance::start(peer, &plan(count), bench.room)?;
+            instance.up()?;
+            sleep(CALM);
+            Ok(vec![instance.down(false)? - 1000.0])
+        }
+    };
+    in_turns(bench.options.rounds_by(4), &bench.able(|can| can.kill), &mut one, turn(1));
+    in_turns(bench.options.rounds_by(10), &bench.able(|can| can.kill && can.many), &mut many, turn(200));
+    one.into_iter().chain(many).collect()
 }
