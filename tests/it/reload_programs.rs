@@ -220,12 +220,13 @@ fn the_directory_of_an_engine_that_has_left_is_free_for_others() {
 
 #[test]
 fn nothing_is_reloaded_while_all_is_ending() {
-    let stubborn = "trap '' TERM; while :; do sleep 0.1; done";
+    let stubborn = "trap '' TERM; echo deaf; while :; do sleep 0.1; done";
     let mut instance = alone()
         .command("task", stubborn, "stop_timeout = \"6s\"")
         .set("supervisor.stop_timeout", "8s")
         .start();
-    instance.wait_log("task: started");
+    // Asked before that, it would end.
+    instance.wait_log("task | deaf");
     instance.signal(Signal::SIGTERM);
     instance.wait_log("asked to stop");
     let mut instance = instance.configure(|builder| builder.set("supervisor.stop_timeout", "1s"));
