@@ -250,3 +250,20 @@ fn the_group_of_an_engine_that_has_come_may_use_the_control_socket() {
     instance.until("its group", |it| group(it) == Some(postgres_user().gid));
     assert_stops(&mut instance);
 }
+
+#[test]
+fn threads_that_look_after_engines_come_with_the_first_engine() {
+    let engine = Instance::builder().with_database();
+    let table = engine.program_table("engine");
+    let mut instance = engine.without("engine").command("stays", "exec sleep 5016", "").start();
+    instance.find("sleep 5016");
+    let tasks = format!("/proc/{}/task", instance.pid1());
+    let threads = || std::fs::read_dir(&tasks).map(Iterator::count).unwrap_or_default();
+    assert_eq!(threads(), 1);
+    let mut instance = instance.reload(|builder| builder.program("engine", &table));
+    instance.ready();
+    instance.touch_lock();
+    instance.until("the engine's end", |it| !it.engine_runs());
+    assert!(threads() > 1);
+    assert_stops(&mut instance);
+}

@@ -165,7 +165,7 @@ struct Shell {
     signals: Signals,
     stdout: Stream,
     writer: Writer,
-    /// `None` while its thread cannot be made: no lock file is looked at, so nothing starts.
+    /// `None` where there is no engine, and while its thread cannot be made: no lock file is looked at, so no engine starts.
     watch: Option<Watch>,
     /// When the thread was tried last.
     watch_tried: Instant,
@@ -245,9 +245,24 @@ impl Shell {
         shell
     }
 
+    /// When the watch thread is to be tried again, if it is missed.
+    fn watch_due(&self) -> Option<Instant> {
+        let engine = |program: &Program| !program.removed && program.engine().is_some();
+        let missed = self.watch.is_none() && self.programs.iter().any(engine);
+        missed.then(|| self.watch_tried + WATCH_AGAIN)
+    }
+
+    /// Tells the watch thread what to look at; without an engine there is none.
     fn start_watch(&mut self) {
+        let targets = program::targets(&self.programs);
+        if let Some(watch) = &self.watch {
+            return watch.targets(targets);
+        }
+        if targets.is_empty() {
+            return;
+        }
         self.watch_tried = Instant::now();
-        match Watch::start(program::targets(&self.programs), self.tell.clone()) {
+        match Watch::start(targets, self.tell.clone()) {
             Ok(watch) => self.watch = Some(watch),
             Err(error) => log::error!(
                 target: logger::SELF,
@@ -283,7 +298,7 @@ impl Shell {
             let due = core::deadline(&self.state);
             let input = self.wait(&bell, &alarm).await;
             self.moved |= due.is_some_and(|due| self.now() >= due);
-            if self.watch.is_none() && self.watch_tried.elapsed() >= WATCH_AGAIN {
+            if self.watch_due().is_some_and(|due| due <= Instant::now()) {
                 self.start_watch();
             }
             // Signals before all else; the files of the watch thread before what the processes tell.
@@ -311,8 +326,7 @@ impl Shell {
     async fn wait(&mut self, bell: &UnixStream, alarm: &Alarm) -> Option<Input> {
         let timer = core::deadline(&self.state);
         let timer = timer.and_then(|at| self.begun.checked_add(at));
-        let watch = self.watch.is_none().then(|| self.watch_tried + WATCH_AGAIN);
-        let timer = timer.into_iter().chain(watch).min();
+        let timer = timer.into_iter().chain(self.watch_due()).min();
         tokio::select! {
             biased;
             _ = bell.readable() => {

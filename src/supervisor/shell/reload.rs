@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::program::Program;
-use super::{Shell, load, logger, program, users};
+use super::{Shell, load, logger, users};
 use crate::config::{self, Config, Mistake, Mistakes};
 use crate::control::protocol::Reloaded;
 use crate::supervisor::core::{Event, Id, Phase, Spec};
@@ -212,9 +212,7 @@ impl Shell {
         if !events.is_empty() {
             self.events.push_back(Event::Together(events));
         }
-        if let Some(watch) = &self.watch {
-            watch.targets(program::targets(&self.programs));
-        }
+        self.start_watch();
         Ok(done)
     }
 
