@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use polardb_manager::engine::record::{self, Lived, Place, Record};
-use polardb_manager::supervisor::prepare::protocol::{Errand, Verdict};
+use polardb_manager::supervisor::prepare::protocol::{Errand, Failure, Memo, Verdict};
 use rustix::process::Signal;
 
 use crate::bed::{Bed, postgres_ids, state, until};
@@ -216,7 +216,7 @@ fn a_failure_is_explained_by_the_engine_itself() {
     let mut bed = Bed::new();
     bed.start();
     fs::write(bed.at("data/postgresql.auto.conf"), "work_mem = 'nonsense'\n").unwrap();
-    bed.order.last_failure = Some("exit status 1".into());
+    bed.order.last_failure = Some(Failure { text: "exit status 1".into(), by_signal: false });
     let (_, ran) = bed.start();
     assert!(ran.noted("the configuration is not accepted") && ran.noted("work_mem"), "{:?}", ran.notes());
 }

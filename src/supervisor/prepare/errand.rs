@@ -127,7 +127,7 @@ fn prune_errand(work: Work<'_>) -> Outcome<Verdict> {
     become_engine_user(work)?;
     let data_dir =
         std::fs::canonicalize(&work.order.engine.data_dir).trying("resolve", &work.order.engine.data_dir)?;
-    prune::prune(work, &data_dir);
+    prune::prune(work, &log_link::target(work.order, &data_dir, true));
     Ok(Verdict::Done)
 }
 
@@ -239,15 +239,16 @@ fn serve(
     conf_files::write(work, data_dir, engine.polardb, &sockets)?;
     conf_files::tell_port(work, &settings);
     work.report.about("log");
-    log_link::keep(work, data_dir);
-    prune::prune(work, data_dir);
+    let logs = log_link::target(work.order, data_dir, true);
+    log_link::keep(work, &logs);
+    prune::prune(work, &logs);
     work.report.about("preflight");
     if work.order.memo.is_none() {
         preflight::look(work, data_dir, &settings);
     }
     work.report.about("last_exit");
-    if work.order.last_failure.is_some() {
-        preflight::after_failure(work, data_dir, engine, &environment)?;
+    if let Some(failure) = &work.order.last_failure {
+        preflight::after_failure(work, failure, data_dir, &logs, engine, &environment)?;
     }
     // What came meanwhile: another server's pid file, a lock, a stop.
     if vigil::stamp(&pid_file) != judged {

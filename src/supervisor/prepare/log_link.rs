@@ -37,13 +37,12 @@ pub(super) fn target(order: &Order, data_dir: &Path, initialized: bool) -> PathB
     }
 }
 
-/// Makes the log folder, then the link to it. Failures are warnings.
-pub(super) fn keep(work: Work<'_>, data_dir: &Path) {
-    let target = target(work.order, data_dir, true);
-    if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(&target) {
+/// Makes the log folder, `target`, then the link to it. Failures are warnings.
+pub(super) fn keep(work: Work<'_>, target: &Path) {
+    if let Err(error) = DirBuilder::new().recursive(true).mode(0o700).create(target) {
         work.report.warn(format!("cannot make the log folder {}: {error}", target.display()));
     }
-    aim_and_tell(work, &work.order.engine.log_link, &target);
+    aim_and_tell(work, &work.order.engine.log_link, target);
 }
 
 /// Makes `link` lead to `target`, and tells what was done.

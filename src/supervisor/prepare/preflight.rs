@@ -7,7 +7,7 @@ use std::path::Path;
 use super::child;
 use super::executables::Engine;
 use super::halt::{Halt, Outcome};
-use super::log_link;
+use super::protocol::Failure;
 use super::work::Work;
 use crate::engine::conf::{Settings, memory_bytes};
 
@@ -119,12 +119,29 @@ fn disk(data_dir: &Path) -> Vec<String> {
 }
 
 /// After a failure: does the engine accept its configuration, and is there space? It is not started for that.
+///
+/// The engine is not asked after an end by a signal, which its configuration has not brought about: the question takes as long
+/// as all else here many times over, while everybody waits for the restart.
 pub(super) fn after_failure(
     work: Work<'_>,
+    failure: &Failure,
     data_dir: &Path,
+    logs: &Path,
     engine: &Engine,
     extra: &[(String, String)],
 ) -> Outcome<()> {
+    if !failure.by_signal {
+        ask_engine(work, data_dir, engine, extra)?;
+    }
+    if let Some(line) = last_words(logs) {
+        work.report.warn(format!("the engine's log says last: {line}"));
+    }
+    disk(data_dir).into_iter().for_each(|line| work.report.warn(line));
+    Ok(())
+}
+
+/// Warns where the engine does not accept its configuration.
+fn ask_engine(work: Work<'_>, data_dir: &Path, engine: &Engine, extra: &[(String, String)]) -> Outcome<()> {
     let mut command = work.engine_command(&engine.server, extra);
     command.arg("-D").arg(data_dir).args(&work.order.options).args(["-C", "port"]);
     match child::ask(command, "postgres -C port", work.interrupt) {
@@ -139,10 +156,6 @@ pub(super) fn after_failure(
         }
         Err(other) => return Err(other),
     }
-    if let Some(line) = last_words(&log_link::target(work.order, data_dir, true)) {
-        work.report.warn(format!("the engine's log says last: {line}"));
-    }
-    disk(data_dir).into_iter().for_each(|line| work.report.warn(line));
     Ok(())
 }
 

@@ -54,7 +54,17 @@ pub struct Order {
     /// same data, and at its end the first one removes the file of the second.
     pub usurped: bool,
     /// How the engine ended last, if that was a failure: for a look at the cause.
-    pub last_failure: Option<String>,
+    pub last_failure: Option<Failure>,
+}
+
+/// An end of the engine that was a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// In words.
+    pub text: String,
+    /// Whether a signal ended it. It is the engine's own word, an exit status, with which it ends when it does not accept its
+    /// configuration.
+    pub by_signal: bool,
 }
 
 /// The jobs of the child.

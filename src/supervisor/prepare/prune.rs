@@ -5,18 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::log_link;
 use super::work::Work;
 
-/// Removes collector files that are older than `log_keep`.
-pub(super) fn prune(work: Work<'_>, data_dir: &Path) {
+/// Removes collector files of `folder` that are older than `log_keep`.
+pub(super) fn prune(work: Work<'_>, folder: &Path) {
     let keep = work.order.engine.log_keep;
     if keep.is_zero() {
         return;
     }
-    let folder = log_link::target(work.order, data_dir, true);
     let Some(limit) = SystemTime::now().checked_sub(keep) else { return };
-    let (removed, failed) = remove_older(&folder, limit);
+    let (removed, failed) = remove_older(folder, limit);
     if removed > 0 {
         let days = keep.as_secs_f64() / Duration::from_secs(86_400).as_secs_f64();
         work.report

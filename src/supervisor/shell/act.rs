@@ -14,7 +14,9 @@ use crate::engine::record::Lived;
 use crate::supervisor::core::{
     Action, Class, End, Event, Evidence, Id, Level, Prepared, Run, What, classify,
 };
-use crate::supervisor::prepare::protocol::{Errand as Job, FileStamp, KEEPER_FD, REPORT_FD, Verdict};
+use crate::supervisor::prepare::protocol::{
+    Errand as Job, Failure, FileStamp, KEEPER_FD, Memo, REPORT_FD, Report, Verdict,
+};
 use crate::supervisor::procfs;
 
 /// The exit status of a first boot that failed.
@@ -293,7 +295,7 @@ impl Shell {
         let Some(program) = self.programs.get_mut(id.0) else { return };
         program.last_failure = match class {
             Class::Clean | Class::Unknown => None,
-            _ => Some(format!("{class} ({end})")),
+            _ => Some(Failure { text: format!("{class} ({end})"), by_signal: matches!(end, End::Signal(_)) }),
         };
         self.events.push_back(Event::Ended(id, run, end, class));
     }

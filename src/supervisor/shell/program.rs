@@ -14,7 +14,7 @@ use super::watch::Target;
 use crate::config;
 use crate::engine::record::Lived;
 use crate::supervisor::core::{Id, Run, What};
-use crate::supervisor::prepare::protocol::{Errand as Job, Memo, Order, Start, User, Verdict};
+use crate::supervisor::prepare::protocol::{Errand as Job, Failure, Memo, Order, Start, User, Verdict};
 
 /// What a process of ours is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) struct Program {
     /// The pid file named another postmaster while ours served.
     pub(crate) usurped: bool,
     /// How it failed last.
-    pub(crate) last_failure: Option<String>,
+    pub(crate) last_failure: Option<Failure>,
     /// Why it is not well, as it was found last.
     pub(crate) findings: Findings,
     /// What the last `prepare` children found.
