@@ -49,6 +49,25 @@ fn boot_locked(builder: Builder) {
 }
 
 #[test]
+fn the_version_is_asked_for_while_the_lock_holds_and_not_by_the_start_that_follows() {
+    let builder = Instance::builder().with_database().fake_server("exec \"$REAL\" \"$@\"");
+    let mut instance = builder.build();
+    let (server, asked) = (instance.path("fakebin/postgres"), instance.path("run/asked"));
+    let text = fs::read_to_string(&server).unwrap();
+    let note = "[ \"$1\" = --version ] && echo asked >>\"$DIR/run/asked\"\n";
+    fs::write(&server, text.replacen("for word", &format!("{note}for word"), 1)).unwrap();
+    instance.set_lock();
+    instance.boot();
+    instance.until("the answer", |it| {
+        asked.exists() && !it.processes().iter().any(|process| process.command.ends_with(" prepare"))
+    });
+    instance.stays_down();
+    instance.remove_lock();
+    instance.ready();
+    assert_eq!(fs::read_to_string(asked).unwrap(), "asked\n");
+}
+
+#[test]
 fn booted_locked_an_empty_directory_stays_empty_until_it_is_unlocked() {
     boot_locked(lock_inside());
 }

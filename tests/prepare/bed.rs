@@ -110,6 +110,7 @@ impl Bed {
             run_dir: at("run"),
             keeper: false,
             memo: None,
+            first: true,
             room_for_pg_ctl: None,
             init: true,
             cleared: None,

@@ -222,6 +222,42 @@ fn a_failure_is_explained_by_the_engine_itself() {
 }
 
 #[test]
+fn after_a_kill_the_engine_is_not_asked_for_a_cause_in_its_configuration() {
+    let mut bed = Bed::new();
+    bed.start();
+    fs::write(bed.at("data/postgresql.auto.conf"), "work_mem = 'nonsense'\n").unwrap();
+    fs::write(bed.at("data/pg_log/postgresql-2020-01-01_000000.log"), "t [1] PANIC:  a cause\n").unwrap();
+    bed.order.last_failure = Some(Failure { text: "signal 9".into(), by_signal: true });
+    let (_, ran) = bed.start();
+    assert!(!ran.noted("the configuration is not accepted"), "{:?}", ran.notes());
+    assert!(ran.noted("the engine's log says last: t [1] PANIC:  a cause"), "{:?}", ran.notes());
+}
+
+#[test]
+fn what_was_learnt_about_the_executables_is_believed_as_long_as_they_are_the_same() {
+    let mut bed = Bed::new();
+    bed.order.errand = Errand::Learn;
+    let ran = bed.run();
+    let Verdict::Learnt(learnt) = ran.verdict().clone() else { panic!("{:?}", ran.verdict()) };
+    assert!(bed.names().is_empty() && !ran.had_keeper, "it touches no data: {:?}", bed.names());
+    bed.order.errand = Errand::Prepare;
+    let (start, _) = bed.start();
+    assert_eq!(start.memo, learnt);
+    bed.order.memo = Some(Memo { major: 7, ..learnt.clone() });
+    let ran = bed.run();
+    let Verdict::Refused { cause, .. } = ran.verdict() else { panic!("asked again: {:?}", ran.verdict()) };
+    assert!(cause.contains("is of version 7"), "{cause}");
+    for other in [
+        Memo { inode: learnt.inode + 1, ..learnt.clone() },
+        Memo { modified: learnt.modified + 1, ..learnt.clone() },
+        Memo { postgres: "/another".into(), ..learnt.clone() },
+    ] {
+        bed.order.memo = Some(Memo { major: 7, ..other });
+        assert_eq!(bed.start().0.memo, learnt);
+    }
+}
+
+#[test]
 fn blockers_are_named() {
     let mut bed = Bed::new();
     let (start, _) = bed.start();
@@ -262,6 +298,7 @@ fn a_restart_starts_no_process_and_is_quick() {
     let mut bed = Bed::new();
     let (start, _) = bed.start();
     bed.order.memo = Some(start.memo.clone());
+    bed.order.first = false;
     let keeper = bed.spawn(None).finish().keeper.unwrap();
     let mut best = Duration::MAX;
     for _ in 0..20 {

@@ -142,6 +142,8 @@ impl Event {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
+    /// Learn what each start has to know of its executables, while it cannot start yet.
+    Learn(Id),
     /// Start the `prepare` child.
     Prepare(Id, Run),
     /// Start a child that looks for somebody else's process and does nothing else: [`Event::Prepared`].

@@ -142,6 +142,8 @@ pub struct Program {
     pub done: bool,
     /// A first boot is under way.
     pub initializing: bool,
+    /// What a start has to know of its executables has been learnt, or is being learnt.
+    pub learnt: bool,
     /// How often its main process was started.
     pub starts: u64,
     /// How its last main process ended.
@@ -190,6 +192,7 @@ impl Program {
             suspect: false,
             done: false,
             initializing: false,
+            learnt: false,
             starts: 0,
             last_exit: None,
             ends: BTreeMap::new(),

@@ -122,6 +122,7 @@ fn settle_program(state: &mut State, id: Id, actions: &mut Vec<Action>) -> bool 
     match program.phase {
         Phase::Down => {
             let startable = may_start(state, program, id);
+            learn(state, id, startable, actions);
             settle_down(state, id, startable, actions) || search::begin(state, id, actions)
         }
         Phase::Failed => search::begin(state, id, actions),
@@ -149,6 +150,17 @@ fn settle_program(state: &mut State, id: Id, actions: &mut Vec<Action>) -> bool 
     }
 }
 
+/// Uses the time in which something holds an engine back, so that its start need not wait for what can be known before.
+fn learn(state: &mut State, id: Id, startable: bool, actions: &mut Vec<Action>) {
+    let held = !startable && state.shutdown.is_none();
+    let Some(program) = state.programs.get_mut(id.0) else { return };
+    // Before the lock file was looked at nobody knows whether there is any time.
+    if held && program.spec.prepares && !program.learnt && !program.removed && program.lock != Lock::Unknown {
+        program.learnt = true;
+        actions.push(Action::Learn(id));
+    }
+}
+
 fn settle_down(state: &mut State, id: Id, startable: bool, actions: &mut Vec<Action>) -> bool {
     let now = state.now;
     let Some(program) = state.programs.get_mut(id.0) else { return false };
@@ -165,6 +177,8 @@ fn settle_down(state: &mut State, id: Id, startable: bool, actions: &mut Vec<Act
     match fit {
         None if program.spec.prepares => {
             search::looks(program);
+            // The child learns it on its way.
+            program.learnt = true;
             program.enter(Phase::Preparing { run }, now);
             actions.push(Action::Prepare(id, run));
         }

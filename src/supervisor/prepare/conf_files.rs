@@ -74,7 +74,7 @@ fn include(work: Work<'_>, data_dir: &Path) {
 pub(super) fn tell_port(work: Work<'_>, settings: &Settings) {
     let wanted = work.order.engine.port;
     let port = settings.get("port").and_then(|port| port.trim().parse().ok()).unwrap_or(5432_u16);
-    if work.order.memo.is_none() && port != wanted {
+    if work.order.first && port != wanted {
         work.report.note(format!(
             "the engine listens on port {port}, as its own configuration says: port = {wanted} of supervisor.toml takes \
              effect at first boot only"

@@ -27,7 +27,7 @@ pub(super) fn check(work: Work<'_>, data_dir: &Path, engine: &Engine) -> Outcome
     pieces(data_dir, engine, &settings)?;
     one_place(data_dir, &settings)?;
     mode(work, data_dir)?;
-    if work.order.memo.is_none() {
+    if work.order.first {
         for warning in warnings {
             work.report.warn(warning);
         }

@@ -41,6 +41,9 @@ pub(super) fn run(work: Work<'_>, keeper: Option<OwnedFd>) -> Verdict {
     let result = match &work.order.errand {
         Errand::Prepare => prepare(work, keeper, &mut in_first_boot),
         Errand::Search => search(work, keeper),
+        Errand::Learn => become_engine_user(work)
+            .and_then(|_| executables::find(work))
+            .map(|engine| Verdict::Learnt(engine.memo)),
         Errand::Prune => prune_errand(work),
         Errand::Knock => become_engine_user(work).and_then(|_| knock::knock(work)).map(|()| Verdict::Done),
         Errand::Record { postmaster, stale } => become_engine_user(work)
@@ -206,7 +209,7 @@ fn serve(
     let settings = database::check(work, data_dir, engine)?;
     work.report.about("sockets");
     let sockets = sockets::usable(work)?;
-    if work.order.memo.is_none() {
+    if work.order.first {
         sockets.problems.iter().for_each(|problem| work.report.warn(format!("no socket in {problem}")));
     }
     let sockets = sockets.folders;
@@ -243,7 +246,7 @@ fn serve(
     log_link::keep(work, &logs);
     prune::prune(work, &logs);
     work.report.about("preflight");
-    if work.order.memo.is_none() {
+    if work.order.first {
         preflight::look(work, data_dir, &settings);
     }
     work.report.about("last_exit");

@@ -70,7 +70,7 @@ fn lock(work: Work<'_>, data_dir: &Path, descriptor: &OwnedFd) -> Outcome<bool> 
             }
             // EBADF: NFS turns it into a byte range lock, for which the descriptor would have to be writable.
             Err(error @ (Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::BADF)) => {
-                if work.order.memo.is_none() {
+                if work.order.first {
                     work.report.warn(format!(
                         "THE FILE SYSTEM OF {} CANNOT LOCK ({error}): nothing keeps a second container from starting \
                          on the same data, which would destroy it. Make sure that there is only one",

@@ -93,6 +93,7 @@ fn run() -> io::Result<u8> {
         | Verdict::Adopt { .. }
         | Verdict::Locked
         | Verdict::Wait { .. }
+        | Verdict::Learnt(_)
         | Verdict::Done => 0,
     };
     report.verdict(verdict)?;

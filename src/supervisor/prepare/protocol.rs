@@ -42,6 +42,8 @@ pub struct Order {
     pub keeper: bool,
     /// What an earlier child of this PID 1 learnt about the engine's executables.
     pub memo: Option<Memo>,
+    /// No earlier child of this PID 1 has cleared the way for a start: what is told once in its life is told by this one.
+    pub first: bool,
     /// After an exit 0 that was not ours: how long a server of somebody else's must have been gone before ours starts.
     pub room_for_pg_ctl: Option<std::time::Duration>,
     /// Whether the supervisor is PID 1 of its namespace: all else there ends with it.
@@ -73,6 +75,8 @@ pub struct Failure {
 pub enum Errand {
     /// Everything that must be true before the engine may start, the first boot included.
     Prepare,
+    /// Find the engine's executables and ask for their version: [`Verdict::Learnt`]. No file of the engine's is looked at.
+    Learn,
     /// Leave a record of the start of this postmaster beside the database, for whoever finds its pid file.
     Record {
         /// The postmaster.
@@ -185,6 +189,8 @@ pub enum Verdict {
         /// What to do.
         remedy: String,
     },
+    /// The answer to [`Errand::Learn`].
+    Learnt(Memo),
     /// The errand is done.
     Done,
 }

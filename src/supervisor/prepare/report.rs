@@ -74,7 +74,11 @@ impl Reporter {
             Verdict::Refused { cause, remedy } => {
                 Verdict::Refused { cause: one_line(&cause), remedy: one_line(&remedy) }
             }
-            Verdict::Start(_) | Verdict::Adopt { .. } | Verdict::Locked | Verdict::Done => verdict,
+            Verdict::Start(_)
+            | Verdict::Adopt { .. }
+            | Verdict::Locked
+            | Verdict::Learnt(_)
+            | Verdict::Done => verdict,
         };
         self.send(&Report::Verdict(verdict), None)
     }

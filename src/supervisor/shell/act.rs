@@ -51,6 +51,7 @@ impl Shell {
                 }
             }
             Action::Upkeep(id) => self.help(id, Job::Prune),
+            Action::Learn(id) => self.help(id, Job::Learn),
             Action::Say(level, id, text) => {
                 let target = id.map_or(logger::SELF, |id| self.name(id));
                 match level {
@@ -95,11 +96,14 @@ impl Shell {
             Ok((pid, reports)) => {
                 self.processes.insert(pid, Role::Helper);
                 let name = self.name(id).to_owned();
-                let source = reports.clone();
+                let (source, tell) = (reports.clone(), self.tell.clone());
                 spawn_local(reports.on_packet(move || {
                     for (report, _) in source.take() {
-                        if let crate::supervisor::prepare::protocol::Report::Note { text, .. } = report {
-                            log::warn!(target: &name, "{text}");
+                        match report {
+                            Report::Note { text, .. } => log::warn!(target: &name, "{text}"),
+                            Report::Verdict(Verdict::Learnt(memo)) => _ = tell.send(Input::Learnt(id, memo)),
+                            // What keeps it from learning is the prepare child's to tell.
+                            Report::Verdict(_) | Report::Keeper | Report::Initializing => {}
                         }
                     }
                     true
@@ -111,13 +115,20 @@ impl Shell {
         }
     }
 
+    /// News of the executables, unless a prepare child has brought later ones.
+    pub(super) fn learnt(&mut self, id: Id, memo: Memo) {
+        if let Some(program) = self.programs.get_mut(id.0) {
+            program.memo.get_or_insert(memo);
+        }
+    }
+
     pub(super) fn launch_errand(&mut self, id: Id, job: Job) -> std::io::Result<(i32, Reports)> {
         let missing = || std::io::Error::from(std::io::ErrorKind::NotFound);
         let (capture, output) = self.open_errand_output(id)?;
         let program = self.programs.get(id.0).ok_or_else(missing)?;
         let suspect = self.state.program(id).is_some_and(|known| known.suspect);
-        // Ours holds the passwords of first boot, which a look for life needs nothing of.
-        let environment = (job == Job::Knock).then(Vec::new);
+        // Ours holds the passwords of first boot, of which these need nothing.
+        let environment = matches!(job, Job::Knock | Job::Learn).then(Vec::new);
         let stdin = as_stdin(&program.order(job, suspect).ok_or_else(missing)?)?;
         let (reports, theirs) = Reports::new()?;
         let mut descriptors = vec![(theirs, REPORT_FD)];
@@ -335,7 +346,7 @@ impl Shell {
             Some(Verdict::Refused { cause, remedy }) => {
                 Prepared::GiveUp(super::EX_CONFIG, explain(&cause, &remedy))
             }
-            Some(Verdict::Done) => Prepared::Nobody,
+            Some(Verdict::Done | Verdict::Learnt(_)) => Prepared::Nobody,
             None => Prepared::Broke(format!("it ended without a verdict ({end})")),
         };
         self.events.push_back(Event::Prepared(id, run, prepared));

@@ -6,7 +6,7 @@ use super::probe::Ask;
 use super::program::Note;
 use super::watch::Seen;
 use crate::supervisor::core::{Event, Id, Phase, Run};
-use crate::supervisor::prepare::protocol::Report;
+use crate::supervisor::prepare::protocol::{Memo, Report};
 
 /// What comes from tasks and from the watch thread.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(super) enum Input {
     Reported(Id, Run),
     /// An adopted process has ended.
     Gone(Id, Run),
+    /// What was learnt about an engine's executables.
+    Learnt(Id, Memo),
     /// A client of the control socket asks for something.
     Asked(Asked),
     /// Events wait for the journal.
@@ -58,6 +60,7 @@ impl Shell {
             }
             Input::Seen(Seen::Note(id, text)) => log::warn!(target: self.name(id), "{text}"),
             Input::Reported(id, run) => self.take_reports(id, run),
+            Input::Learnt(id, memo) => self.learnt(id, memo),
             Input::Check(ask) => self.start_check(ask),
             Input::EndCheck(pid) => self.end_check(pid),
             Input::Unwell(id, run, why) => self.events.push_back(Event::Unwell(id, run, why)),

@@ -161,7 +161,7 @@ impl Program {
     pub(crate) fn forget_notes(&mut self) {
         // Looked at by the first one alone.
         const KEPT: [&str; 2] = ["preflight", "sockets"];
-        let first = self.memo.is_none();
+        let first = self.start.is_none();
         self.notes.retain(|note| !first && KEPT.contains(&note.about.as_str()));
     }
 
@@ -195,6 +195,7 @@ impl Program {
             run_dir: self.run_dir.clone(),
             keeper: self.keeper.is_some(),
             memo: self.memo.clone(),
+            first: self.start.is_none(),
             room_for_pg_ctl: suspect.then_some(self.config.restart.clean_exit_delay),
             init: std::process::id() == 1,
             cleared: self.start.as_ref().and_then(|start| start.stale_pid_file),

@@ -14,6 +14,10 @@ impl World {
     pub(super) fn check(&mut self, action: &Action) {
         assert_eq!(self.laws.finished, None, "{action:?} after the end");
         match action {
+            Action::Learn(id) => {
+                assert!(self.state.programs[id.0].spec.prepares, "{action:?}: it has no prepare child");
+                assert!(self.laws.learnt.insert(id.0), "{action:?} twice");
+            }
             Action::Prepare(id, run) | Action::Start(id, run) => self.check_start(action, *id, *run),
             Action::Search(id, run) => self.check_search(*id, *run),
             Action::Adopt(id, run) => self.check_adopt(*id, *run),

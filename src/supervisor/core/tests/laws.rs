@@ -57,6 +57,8 @@ pub(super) struct Laws {
     pub(super) ever_rough: bool,
     /// The runs that only look.
     pub(super) searches: BTreeSet<Run>,
+    /// Whose executables have been looked at ahead.
+    pub(super) learnt: BTreeSet<usize>,
     pub(super) finished: Option<(Time, u8)>,
 }
 
@@ -72,6 +74,7 @@ impl Laws {
             rough: false,
             ever_rough: false,
             searches: BTreeSet::new(),
+            learnt: BTreeSet::new(),
             finished: None,
         }
     }

@@ -153,6 +153,7 @@ fn shown(actions: &[Action]) -> String {
             Action::Sweep(id, run, rung) => lower(format!("sweep {}#{} {rung:?}", id.0, run.0)),
             Action::Blockers(id, run) => format!("blockers {}#{}", id.0, run.0),
             Action::Upkeep(id) => format!("upkeep {}", id.0),
+            Action::Learn(id) => format!("learn {}", id.0),
             Action::Say(..) => return None,
             Action::Finish(status) => format!("finish {status}"),
         })

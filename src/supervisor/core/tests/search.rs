@@ -17,7 +17,7 @@ fn lock(lock: Lock) -> Event {
 /// Locked from the start.
 fn locked() -> Story {
     let mut story = Story::new(vec![engine()]);
-    assert_eq!(story.at(0, lock(Lock::Present)), "");
+    assert_eq!(story.at(0, lock(Lock::Present)), "learn 0");
     story
 }
 

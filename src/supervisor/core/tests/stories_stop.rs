@@ -190,7 +190,7 @@ fn a_shutdown_with_nothing_running_ends_at_once() {
 /// Two engines, the second after the first, both up; their main processes are runs 2 and 4.
 fn two() -> Story {
     let mut story = Story::new(vec![engine(), Spec { after: vec![ENGINE], ..engine() }]);
-    assert_eq!(story.at(0, Event::Lock(OTHER, Lock::Absent)), "");
+    assert_eq!(story.at(0, Event::Lock(OTHER, Lock::Absent)), "learn 1");
     assert_eq!(story.at(0, UNLOCKED), "prepare 0#1");
     assert_eq!(story.at(10, go(ENGINE, 1)), "start 0#2", "the other waits until this one is ready");
     assert_eq!(story.at(20, Event::Ready(ENGINE, Run(2))), "prepare 1#3");

@@ -259,7 +259,11 @@ impl World {
                     left.until = Some(left.until.map_or(soon, |until| until.min(soon)));
                 }
             }
-            Action::Blockers(..) | Action::Upkeep(_) | Action::Say(..) | Action::Finish(_) => {}
+            Action::Blockers(..)
+            | Action::Upkeep(_)
+            | Action::Learn(_)
+            | Action::Say(..)
+            | Action::Finish(_) => {}
         }
     }
 
