@@ -85,3 +85,30 @@ fn not_followed_the_collectors_lines_stay_in_their_files() {
     assert_eq!(instance.stop(Signal::SIGTERM), Exit::Code(0));
     assert!(!instance.log().contains("a_mistake"));
 }
+
+#[test]
+fn the_next_follower_is_made_beside_the_prepare_child_and_not_after_it() {
+    let server = "[ -e \"$DIR/run/broken\" ] && exit 1\nexec \"$REAL\" \"$@\"";
+    let mut instance = Instance::builder()
+        .set("program.engine.follow_engine_log", true)
+        .with_database()
+        .fake_server(server)
+        .build();
+    // The question that a prepare child asks after such an end is answered when the test says so.
+    let path = instance.path("fakebin/postgres");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let hold = "case \" $* \" in *\" -C \"*) until [ -e \"$DIR/run/go\" ]; do sleep 0.01; done ;; esac\n";
+    std::fs::write(&path, text.replacen("for word", &format!("{hold}for word"), 1)).unwrap();
+    instance.boot();
+    instance.ready();
+    std::fs::write(instance.path("run/broken"), "").unwrap();
+    instance.postmaster().signal(Signal::SIGKILL);
+    instance.until("a follower while the prepare child waits for an answer", |it| {
+        let all = it.processes();
+        let any = |word: &str| all.iter().any(|process| process.command.contains(word));
+        any(" prepare") && any(" -C port") && any(" follow ")
+    });
+    std::fs::remove_file(instance.path("run/broken")).unwrap();
+    std::fs::write(instance.path("run/go"), "").unwrap();
+    instance.ready();
+}

@@ -83,6 +83,10 @@ impl Shell {
                 spawn_local(reports.clone().on_packet(move || tell.send(Input::Reported(id, run)).is_ok()));
                 if let Some(program) = self.programs.get_mut(id.0) {
                     program.errand = Some(Errand { run, pid, reports, verdict: None });
+                    // Beside the child, not after it. Before the first start there may be no folder to follow yet.
+                    if prepares && program.start.is_some() {
+                        self.follow(id);
+                    }
                 }
             }
             Err(error) => self.events.push_back(Event::SpawnFailed(id, run, in_words(&error))),
@@ -349,6 +353,9 @@ impl Shell {
             Some(Verdict::Done | Verdict::Learnt(_)) => Prepared::Nobody,
             None => Prepared::Broke(format!("it ended without a verdict ({end})")),
         };
+        if !matches!(prepared, Prepared::Go { .. } | Prepared::Foreign) {
+            self.unfollow(id);
+        }
         self.events.push_back(Event::Prepared(id, run, prepared));
     }
 

@@ -28,7 +28,8 @@ pub(crate) struct Follower {
 }
 
 impl Shell {
-    /// Follows the log files of an engine whose configuration says so; called before its main process is made.
+    /// Follows the log files of an engine whose configuration says so, unless that is being done; called before its main
+    /// process is made.
     pub(super) fn follow(&mut self, id: Id) {
         let wanted = self.programs.get(id.0).is_some_and(|program| {
             let running = program.follower.as_ref().is_some_and(|follower| follower.hold.is_some());
