@@ -6,7 +6,9 @@ use super::backoff::backoff;
 use super::classify::Class;
 use super::event::{Action, End, Level, Prepared};
 use super::ladder::Rung;
-use super::model::{Doubt, ExitStatus, Fit, GaveUp, Id, LastExit, Phase, Program, Run, State, What, Why};
+use super::model::{
+    Doubt, ExitStatus, Fit, GaveUp, Id, LastExit, Phase, Program, Run, State, Time, What, Why,
+};
 use super::note::{say, with};
 use super::search;
 use super::settle::may_run;
@@ -366,6 +368,20 @@ pub(super) fn remains(state: &mut State, id: Id, run: Run, left: usize) {
         program.enter(if gave_up { Phase::Failed } else { Phase::Down }, now);
         if program.standby.take().is_some() {
             state.links.reorder();
+        }
+    }
+}
+
+/// Whoever waits for the last of a run looks at once. Such a look does not make the pauses between the others longer.
+pub(super) fn orphan_ended(state: &mut State) {
+    let now = state.now;
+    for (place, program) in state.programs.iter_mut().enumerate() {
+        let Phase::Draining { look_at, looks, .. } = &mut program.phase else { continue };
+        // Before the first look it is due, and during one its answer is.
+        if *looks > 0 && *look_at < Time::MAX {
+            *look_at = now;
+            *looks = looks.saturating_sub(1).max(1);
+            state.links.touch(Id(place));
         }
     }
 }

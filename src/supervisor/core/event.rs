@@ -115,13 +115,17 @@ pub enum Event {
     Ended(Id, Run, End, Class),
     /// So many processes of a run are left after its main process has ended.
     Remains(Id, Run, usize),
+    /// A process that nobody of ours has made has ended: it may be the last that was left of a run.
+    Orphan,
 }
 
 impl Event {
     /// The program that it is about, where it is about one that is known.
     pub(super) fn program(&self) -> Option<Id> {
         match self {
-            Event::Tick | Event::Together(_) | Event::Stop | Event::Quit | Event::Add(_) => None,
+            Event::Tick | Event::Together(_) | Event::Stop | Event::Quit | Event::Add(_) | Event::Orphan => {
+                None
+            }
             Event::Lock(id, _)
             | Event::PidFile(id, _)
             | Event::Operator(id, _)

@@ -44,6 +44,7 @@ fn note_one(state: &mut State, event: Event, actions: &mut Vec<Action>) {
         Event::Ready(id, run) => with(state, id, |p, now| ready(p, id, run, now, actions)),
         Event::Ended(id, run, end, class) => ends::ended(state, id, run, end, class, actions),
         Event::Remains(id, run, left) => ends::remains(state, id, run, left),
+        Event::Orphan => ends::orphan_ended(state),
     }
 }
 

@@ -390,6 +390,14 @@ impl Shell {
 
     /// Reaps everything there is: the one place that waits for processes.
     fn reap(&mut self) {
+        let orphans = self.orphans_reaped;
+        self.reap_all();
+        if self.orphans_reaped > orphans {
+            self.events.push_back(Event::Orphan);
+        }
+    }
+
+    fn reap_all(&mut self) {
         loop {
             let (pid, end) = match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::Exited(pid, code)) => (pid, End::Code(code)),
