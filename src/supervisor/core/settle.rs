@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::classify::Class;
 use super::event::{Action, Level};
 use super::ladder::{Ladder, Rung, kill_before, rung, rung_at};
-use super::model::{Fit, GaveUp, Id, Lock, Phase, Program, Shutdown, State, Time, What, Why};
+use super::model::{Fit, GaveUp, Id, LastExit, Lock, Phase, Program, Shutdown, State, Time, What, Why};
+use super::spec::Kind;
 use super::{needs, search};
 
 /// How long a `prepare` child may take to end what it has under way (initdb, a script) and to clean up after itself.
@@ -283,17 +284,33 @@ fn climb(state: &mut State, id: Id, actions: &mut Vec<Action>) {
     }
 }
 
+/// Whether an engine drains because a signal has ended its postmaster. What is left has lost its shared memory to the recovery that
+/// follows, and is told to end at once, as a postmaster tells its children when one of them has died so.
+fn died(program: &Program) -> bool {
+    let at_this_end = |exit: &&LastExit| exit.at == program.since;
+    program.spec.kind == Kind::Engine
+        && program
+            .last_exit
+            .as_ref()
+            .filter(at_this_end)
+            .is_some_and(|exit| matches!(exit.class, Class::Killed | Class::OutOfMemory | Class::Crashed))
+}
+
 /// Waits until nothing is left of a run, and helps.
 fn drain(state: &mut State, id: Id, actions: &mut Vec<Action>) {
     let now = state.now;
     let Some(program) = state.programs.get_mut(id.0) else { return };
     let elapsed = now.saturating_sub(program.since);
+    let died = died(program);
     let Phase::Draining { run, look_at, looks, sent } = &mut program.phase else { return };
     if *look_at > now {
         return;
     }
     // No look before the answer to this one.
     *look_at = Time::MAX;
+    if died && *looks == 0 {
+        actions.push(Action::Sweep(id, *run, Rung::Immediate));
+    }
     let rung = match elapsed {
         _ if *looks == 0 || elapsed < SWEEP_AFTER => None,
         _ if elapsed < SWEEP_KILL_AFTER => Some(Rung::Immediate),

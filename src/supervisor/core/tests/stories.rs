@@ -21,16 +21,16 @@ fn a_first_boot_comes_up() {
 #[test]
 fn after_a_crash_it_starts_at_once_and_then_ever_more_slowly() {
     let mut story = Story::up(engine());
-    assert_eq!(story.at(2_000, crash(ENGINE, 2)), "look 0#2");
+    assert_eq!(story.at(2_000, crash(ENGINE, 2)), "sweep 0#2 immediate, look 0#2");
     assert_eq!(story.at(2_000, Event::Remains(ENGINE, Run(2), 0)), "prepare 0#3");
     assert_eq!(story.at(2_010, go(ENGINE, 3)), "start 0#4");
-    assert_eq!(story.at(3_000, crash(ENGINE, 4)), "look 0#4");
+    assert_eq!(story.at(3_000, crash(ENGINE, 4)), "sweep 0#4 immediate, look 0#4");
     assert_eq!(story.at(3_000, Event::Remains(ENGINE, Run(4), 0)), "");
     assert_eq!(story.deadline(), Some(ms(3_100)));
     assert_eq!(story.until(3_099), [""; 0]);
     assert_eq!(story.until(3_100), ["3100: prepare 0#5"]);
     assert_eq!(story.at(3_110, go(ENGINE, 5)), "start 0#6");
-    assert_eq!(story.at(3_120, crash(ENGINE, 6)), "look 0#6");
+    assert_eq!(story.at(3_120, crash(ENGINE, 6)), "sweep 0#6 immediate, look 0#6");
     assert_eq!(story.at(3_130, Event::Remains(ENGINE, Run(6), 0)), "");
     assert_eq!(
         story.until(4_000),
@@ -43,7 +43,7 @@ fn after_a_crash_it_starts_at_once_and_then_ever_more_slowly() {
 #[test]
 fn what_is_left_of_a_run_is_ended_before_the_next_begins() {
     let mut story = Story::up(engine());
-    assert_eq!(story.at(2_000, crash(ENGINE, 2)), "look 0#2");
+    assert_eq!(story.at(2_000, crash(ENGINE, 2)), "sweep 0#2 immediate, look 0#2");
     let (mut at, mut done) = (2_000, Vec::new());
     while at < 3_400 {
         story.at(at, Event::Remains(ENGINE, Run(2), 1));
@@ -69,6 +69,61 @@ fn what_is_left_of_a_run_is_ended_before_the_next_begins() {
         ]
     );
     assert_eq!(story.at(3_600, Event::Remains(ENGINE, Run(2), 0)), "prepare 0#3");
+}
+
+#[test]
+fn what_a_death_by_a_signal_leaves_is_told_to_end_before_it_is_looked_for() {
+    for (end, class, wanted) in [
+        (End::Signal(9), Class::Killed, "sweep 0#2 immediate, look 0#2"),
+        (End::Signal(9), Class::OutOfMemory, "sweep 0#2 immediate, look 0#2"),
+        (End::Signal(6), Class::Crashed, "sweep 0#2 immediate, look 0#2"),
+        // It has ended its children itself; what is there may be somebody else's.
+        (End::Code(0), Class::Clean, "look 0#2"),
+        (End::Code(1), Class::Failure, "look 0#2"),
+        (End::Unknown, Class::Unknown, "look 0#2"),
+    ] {
+        let mut story = Story::up(engine());
+        assert_eq!(story.at(2_000, Event::Ended(ENGINE, Run(2), end, class)), wanted, "{class:?}");
+        story.at(2_000, Event::Remains(ENGINE, Run(2), 1));
+        assert_eq!(story.until(2_006), ["2002: look 0#2"], "{class:?}: it has the same moment as ever");
+    }
+    let mut command = Story::up(command("agent"));
+    assert_eq!(command.at(2_000, crash(ENGINE, 1)), "look 0#1", "a command's children hear no SIGQUIT");
+}
+
+#[test]
+fn an_orphan_that_ends_may_be_the_last_that_was_waited_for() {
+    let mut story = Story::up(engine());
+    story.at(2_000, crash(ENGINE, 2));
+    assert_eq!(story.at(2_000, Event::Orphan), "", "a look is under way");
+    story.at(2_000, Event::Remains(ENGINE, Run(2), 3));
+    for at in [2_001, 2_002, 2_003] {
+        assert_eq!(story.at(at, Event::Orphan), "look 0#2");
+        story.at(at, Event::Remains(ENGINE, Run(2), 1));
+    }
+    assert_eq!(story.until(2_009), ["2007: look 0#2"], "the pauses have not grown by those looks");
+    story.at(2_009, Event::Remains(ENGINE, Run(2), 1));
+    assert_eq!(story.at(2_010, Event::Orphan), "look 0#2");
+    assert_eq!(story.at(2_010, Event::Remains(ENGINE, Run(2), 0)), "prepare 0#3");
+    let before = story.state.clone();
+    assert_eq!(story.at(2_010, Event::Orphan), "", "nobody waits for one");
+    assert_eq!(story.state, before);
+}
+
+#[test]
+fn while_something_holds_an_engine_its_executables_are_learnt_once() {
+    let mut story = Story::new(vec![engine(), requires(ENGINE, engine())]);
+    assert_eq!(story.at(0, Event::Tick), "", "nobody knows of a lock yet");
+    assert_eq!(story.at(1, Event::Lock(OTHER, Lock::Absent)), "learn 1", "the first is not up");
+    assert_eq!(story.at(2, Event::Lock(ENGINE, Lock::Present)), "learn 0");
+    assert_eq!(story.at(3, Event::Lock(ENGINE, Lock::Absent)), "prepare 0#1");
+    let mut story = Story::up(engine());
+    story.at(2_000, Event::Lock(ENGINE, Lock::Present));
+    story.at(2_010, clean(ENGINE, 2));
+    assert_eq!(story.at(2_010, Event::Remains(ENGINE, Run(2), 0)), "", "its prepare child has learnt it");
+    let mut ending = Story::new(vec![engine()]);
+    ending.at(0, Event::Stop);
+    assert_eq!(ending.at(1, Event::Lock(ENGINE, Lock::Present)), "", "it will never start");
 }
 
 #[test]
@@ -208,14 +263,15 @@ fn an_end_that_the_policy_does_not_mend_gives_up() {
         }
         story
     }
-    for (mut story, event, wanted) in [
-        (started(Policy::Never), clean(ENGINE, 2), "finish 1"),
-        (started(Policy::Never), crash(ENGINE, 2), "finish 137"),
-        (adopted(Policy::Never), unknown(ENGINE, 2), "finish 1"),
-        (started(Policy::OnFailure), clean(ENGINE, 2), "finish 1"),
-        (started(Policy::OnFailure), crash(ENGINE, 2), "prepare 0#3"),
+    let (ended, died) = ("look 0#2", "sweep 0#2 immediate, look 0#2");
+    for (mut story, event, drains, wanted) in [
+        (started(Policy::Never), clean(ENGINE, 2), ended, "finish 1"),
+        (started(Policy::Never), crash(ENGINE, 2), died, "finish 137"),
+        (adopted(Policy::Never), unknown(ENGINE, 2), ended, "finish 1"),
+        (started(Policy::OnFailure), clean(ENGINE, 2), ended, "finish 1"),
+        (started(Policy::OnFailure), crash(ENGINE, 2), died, "prepare 0#3"),
     ] {
-        assert_eq!(story.at(2, event.clone()), "look 0#2");
+        assert_eq!(story.at(2, event.clone()), drains);
         assert_eq!(story.at(3, Event::Remains(ENGINE, Run(2), 0)), wanted, "{event:?}");
     }
 }

@@ -215,7 +215,7 @@ fn the_cause_of_giving_up_is_the_last_line_also_where_others_stop_after_it() {
     let mut spec = engine();
     spec.restart.give_up_after = 1;
     story.at(1_000, Event::Respec(ENGINE, spec, false));
-    assert_eq!(story.at(1_000, crash(ENGINE, 2)), "look 0#2, signal 1#4 fast");
+    assert_eq!(story.at(1_000, crash(ENGINE, 2)), "sweep 0#2 immediate, look 0#2, signal 1#4 fast");
     assert_eq!(story.at(1_000, none_left(2)), "");
     story.at(1_100, clean(OTHER, 4));
     assert!(story.said.last().unwrap().starts_with("stopped after"), "{:?}", story.said);

@@ -75,7 +75,7 @@ fn what_was_prepared_for_another_configuration_is_prepared_again() {
     story.at(10, go(ENGINE, 1));
     story.at(20, ready(ENGINE, 2));
     story.at(30, ready(OTHER, 3));
-    assert_eq!(story.at(40, crash(ENGINE, 2)), "look 0#2, signal 1#3 fast");
+    assert_eq!(story.at(40, crash(ENGINE, 2)), "sweep 0#2 immediate, look 0#2, signal 1#3 fast");
     assert_eq!(story.at(40, gone(ENGINE, 2)), "prepare 0#4");
     assert_eq!(story.at(50, Event::Respec(ENGINE, spec, true)), "");
     assert_eq!(story.at(60, go(ENGINE, 4)), "prepare 0#5");
