@@ -351,7 +351,8 @@ impl Shell {
         logger::hold();
         while let Some(event) = self.events.pop_front() {
             let state = std::mem::replace(&mut self.state, State::new(Vec::new(), Duration::ZERO));
-            self.moved |= event != Event::Tick;
+            // What these bring about are actions.
+            self.moved |= !matches!(event, Event::Tick | Event::Orphan);
             let (state, actions) = core::step(state, self.now(), event);
             self.state = state;
             self.moved |= !actions.is_empty();
