@@ -41,9 +41,7 @@ pub(super) fn run(work: Work<'_>, keeper: Option<OwnedFd>) -> Verdict {
     let result = match &work.order.errand {
         Errand::Prepare => prepare(work, keeper, &mut in_first_boot),
         Errand::Search => search(work, keeper),
-        Errand::Learn => become_engine_user(work)
-            .and_then(|_| executables::find(work))
-            .map(|engine| Verdict::Learnt(engine.memo)),
+        Errand::Learn => become_engine_user(work).and_then(|_| executables::learn(work)).map(Verdict::Learnt),
         Errand::Prune => prune_errand(work),
         Errand::Knock => become_engine_user(work).and_then(|_| knock::knock(work)).map(|()| Verdict::Done),
         Errand::Record { postmaster, stale } => become_engine_user(work)
