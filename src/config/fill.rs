@@ -257,7 +257,7 @@ fn program(
         stop_timeout,
         critical: read.get("critical")?,
         needs,
-        live: live(&read.of(Section::Live))?,
+        live: live(&read.of(Section::Live))?.map(Box::new),
         output: output(&read, &supervisor.log_dir)?,
     })
 }

@@ -83,7 +83,7 @@ pub struct Program {
     /// What it needs.
     pub needs: Needs,
     /// The check that it still answers; failing restarts it.
-    pub live: Option<Live>,
+    pub live: Option<Box<Live>>,
     /// Where its standard output and error go.
     pub output: Output,
 }

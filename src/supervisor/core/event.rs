@@ -94,9 +94,9 @@ pub enum Event {
     /// An operator's word.
     Operator(Id, Wish),
     /// The configuration of a program has changed; `true`: what runs has to be started again for it.
-    Respec(Id, Spec, bool),
+    Respec(Id, Box<Spec>, bool),
     /// A program has come into the configuration; its [`Id`] is the next one, which [`State::next_id`] tells beforehand.
-    Add(Spec),
+    Add(Box<Spec>),
     /// A program has left the configuration: it is stopped, and its [`Id`] never used again.
     Remove(Id),
     /// The engine that runs is a standby (`true`), or takes writes.

@@ -82,7 +82,7 @@ impl Shell {
                 let tell = self.tell.clone();
                 spawn_local(reports.clone().on_packet(move || tell.send(Input::Reported(id, run)).is_ok()));
                 if let Some(program) = self.programs.get_mut(id.0) {
-                    program.errand = Some(Errand { run, pid, reports, verdict: None });
+                    program.errand = Some(Box::new(Errand { run, pid, reports, verdict: None }));
                     // Beside the child, not after it. Before the first start there may be no folder to follow yet.
                     if prepares && program.start.is_some() {
                         self.follow(id);
@@ -335,7 +335,7 @@ impl Shell {
             Some(Verdict::Start(start)) => {
                 program.memo = Some(start.memo.clone());
                 let unclean = start.unclean;
-                program.start = Some(start);
+                program.start = Some(Box::new(start));
                 Prepared::Go { unclean }
             }
             Some(Verdict::Adopt { pid, start_ticks }) => {

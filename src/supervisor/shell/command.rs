@@ -298,7 +298,7 @@ impl Shell {
         let live = program.config.live.clone();
         let Some(main) = program.main.as_mut().filter(|main| main.run == run) else { return };
         program.findings.life(None);
-        main.live = live.map(|live| Task(spawn_local(probe::live(prober, live)).abort_handle()));
+        main.live = live.map(|live| Task(spawn_local(probe::live(prober, *live)).abort_handle()));
     }
 }
 

@@ -199,11 +199,12 @@ impl Shell {
         );
         log::info!(target: logger::SELF, "{begin}");
         let supervisor = config.supervisor;
+        let run_dir: std::rc::Rc<std::path::Path> = supervisor.run_dir.as_path().into();
         let programs: Vec<Program> = config
             .programs
             .into_iter()
             .zip(users)
-            .map(|(config, user)| Program::new(config, user, options.clone(), supervisor.run_dir.clone()))
+            .map(|(config, user)| Program::new(config, user, options.clone(), run_dir.clone()))
             .collect();
         let (tell, inbox) = unbounded_channel();
         let begun = Instant::now();

@@ -1,7 +1,7 @@
 //! What the shell holds for one program beside the core's state.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::Path;
 use std::rc::Rc;
 
 use super::capture::Capture;
@@ -40,14 +40,14 @@ pub(crate) struct Program {
     /// It has left the configuration.
     pub(crate) removed: bool,
     options: Vec<String>,
-    run_dir: PathBuf,
+    run_dir: Rc<Path>,
     /// The descriptor of the data directory on which the lock of the one keeper is held.
     pub(crate) keeper: Option<OwnedFd>,
     /// How to start the main process, from the last `prepare` child.
-    pub(crate) start: Option<Start>,
+    pub(crate) start: Option<Box<Start>>,
     pub(crate) memo: Option<Memo>,
     /// The `prepare` child that runs.
-    pub(crate) errand: Option<Errand>,
+    pub(crate) errand: Option<Box<Errand>>,
     /// The main process that runs.
     pub(crate) main: Option<Main>,
     /// The main process, or `prepare` child, that ran last.
@@ -131,7 +131,7 @@ impl Program {
         config: config::Program,
         (user, drops): (User, bool),
         options: Vec<String>,
-        run_dir: PathBuf,
+        run_dir: Rc<Path>,
     ) -> Self {
         Program {
             config,
@@ -192,7 +192,7 @@ impl Program {
             options: self.options.clone(),
             user: self.user.clone(),
             environment: self.environment(),
-            run_dir: self.run_dir.clone(),
+            run_dir: self.run_dir.to_path_buf(),
             keeper: self.keeper.is_some(),
             memo: self.memo.clone(),
             first: self.start.is_none(),

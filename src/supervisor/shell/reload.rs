@@ -199,12 +199,15 @@ impl Shell {
         for (program, user) in added {
             done.said.push(format!("{}: added", program.name));
             done.added.push(program.name.clone());
-            let (options, run_dir) = (self.options.clone(), self.supervisor.run_dir.clone());
+            let (options, run_dir) = (self.options.clone(), self.supervisor.run_dir.as_path().into());
             self.programs.push(Program::new(program, user, options, run_dir));
         }
         // All have their places by then: one may need another that comes behind it.
-        events
-            .extend((first..self.programs.len()).filter_map(|place| self.spec_of(Id(place))).map(Event::Add));
+        events.extend(
+            (first..self.programs.len())
+                .filter_map(|place| self.spec_of(Id(place)))
+                .map(|spec| Event::Add(Box::new(spec))),
+        );
         for (id, program, user) in kept {
             events.extend(self.change(id, program, user, &mut done));
         }
@@ -301,7 +304,8 @@ impl Shell {
         }
         if !changes.held.is_empty() {
             // What is known of one data directory does not hold for another one.
-            *known = Program::new(new, user, self.options.clone(), self.supervisor.run_dir.clone());
+            let run_dir = self.supervisor.run_dir.as_path().into();
+            *known = Program::new(new, user, self.options.clone(), run_dir);
         } else {
             (known.user, known.drops) = user;
             known.config = new;
@@ -309,7 +313,7 @@ impl Shell {
         if let Some(run) = up.filter(|_| changes.in_place.iter().any(|key| key == "live")) {
             self.look_after(id, run);
         }
-        Some(Event::Respec(id, self.spec_of(id)?, !changes.restart.is_empty()))
+        Some(Event::Respec(id, Box::new(self.spec_of(id)?), !changes.restart.is_empty()))
     }
 
     /// Programs whose needs have changed because others have come or gone, of those before `first`.
@@ -319,7 +323,7 @@ impl Shell {
         let changed = |id: Id| {
             let spec = self.spec_of(id).filter(|_| !is_told(id))?;
             let known = self.state.program(id)?;
-            (known.spec != spec).then_some(Event::Respec(id, spec, false))
+            (known.spec != spec).then_some(Event::Respec(id, Box::new(spec), false))
         };
         (0..first).filter_map(|place| changed(Id(place))).collect()
     }

@@ -98,7 +98,7 @@ fn one_move(world: &mut World, number: u32) {
         19 if part(24, 4) == 3 => world.tell(Event::Quit),
         20 => {
             let spec = world.state.programs[id.0].spec.clone();
-            world.tell(Event::Respec(id, spec, part(12, 2) == 0));
+            world.tell(Event::Respec(id, Box::new(spec), part(12, 2) == 0));
         }
         27 => world.tell(Event::Unwell(id, world.run_of(id), "no answer".into())),
         28 if world.state.programs[id.0].spec.kind == Kind::Engine => {
@@ -106,7 +106,7 @@ fn one_move(world: &mut World, number: u32) {
         }
         29 if part(24, 4) == 3 => world.tell(Event::Remove(id)),
         30 if part(24, 2) == 0 && world.laws.finished.is_none() && world.bodies.len() < 8 => {
-            world.tell(Event::Add(newcomer(world, number)));
+            world.tell(Event::Add(Box::new(newcomer(world, number))));
         }
         31 => {
             let all = (0..world.bodies.len()).map(Id);

@@ -358,9 +358,9 @@ fn what_runs_is_not_stopped_for_a_need_that_came_later_and_is_not_met_yet() {
     let mut story = Story::new(vec![sidecar("slow"), sidecar("task")]);
     assert_eq!(story.at(0, Event::Tick), "start 0#1, start 1#2");
     story.at(10, ready(OTHER, 2));
-    assert_eq!(story.at(20, Event::Respec(OTHER, bound(sidecar("task")), false)), "", "it runs on");
+    assert_eq!(story.at(20, Event::Respec(OTHER, Box::new(bound(sidecar("task"))), false)), "", "it runs on");
     // The same words once more change nothing.
-    assert_eq!(story.at(25, Event::Respec(OTHER, bound(sidecar("task")), false)), "");
+    assert_eq!(story.at(25, Event::Respec(OTHER, Box::new(bound(sidecar("task"))), false)), "");
     assert_eq!(story.at(30, ready(ENGINE, 1)), "");
     assert_eq!(story.at(40, down(ENGINE)), "signal 1#2 fast", "bound since it was met");
 }
@@ -372,7 +372,7 @@ fn what_runs_is_not_stopped_for_one_that_comes_with_the_same_reload() {
     let mut story = Story::new(vec![sidecar("task")]);
     assert_eq!(story.at(0, Event::Tick), "start 0#1");
     story.at(10, ready(ENGINE, 1));
-    let both = vec![Event::Add(sidecar("slow")), Event::Respec(ENGINE, bound, false)];
+    let both = vec![Event::Add(Box::new(sidecar("slow"))), Event::Respec(ENGINE, Box::new(bound), false)];
     assert_eq!(story.at(20, Event::Together(both)), "start 1#2");
     assert_eq!(story.at(30, crash(new, 2)), "look 1#2", "it never was up");
     assert_eq!(story.at(30, gone(new, 2)), "start 1#3");

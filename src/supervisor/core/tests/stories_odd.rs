@@ -109,7 +109,7 @@ fn a_gap_in_the_chain_does_not_break_the_order_of_the_stops() {
 fn a_program_that_needs_itself_does_not_hold_up_a_shutdown() {
     let mut story = Story::up(command("snake"));
     let spec = story.state.programs[0].spec.clone();
-    story.at(2_000, Event::Respec(ENGINE, Spec { after: vec![ENGINE], ..spec }, false));
+    story.at(2_000, Event::Respec(ENGINE, Box::new(Spec { after: vec![ENGINE], ..spec }), false));
     assert_eq!(story.at(2_001, Event::Stop), "signal 0#1 fast");
 }
 

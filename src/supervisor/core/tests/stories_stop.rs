@@ -214,7 +214,7 @@ fn the_cause_of_giving_up_is_the_last_line_also_where_others_stop_after_it() {
     let mut story = two();
     let mut spec = engine();
     spec.restart.give_up_after = 1;
-    story.at(1_000, Event::Respec(ENGINE, spec, false));
+    story.at(1_000, Event::Respec(ENGINE, Box::new(spec), false));
     assert_eq!(story.at(1_000, crash(ENGINE, 2)), "sweep 0#2 immediate, look 0#2, signal 1#4 fast");
     assert_eq!(story.at(1_000, none_left(2)), "");
     story.at(1_100, clean(OTHER, 4));

@@ -47,8 +47,8 @@ fn a_restart_of_what_is_down_is_a_start() {
 fn another_configuration_bounces_what_runs() {
     let mut story = Story::up(sidecar("pfsd"));
     let spec = story.state.programs[0].spec.clone();
-    assert_eq!(story.at(2_000, Event::Respec(ENGINE, spec.clone(), false)), "", "in place");
-    assert_eq!(story.at(2_000, Event::Respec(ENGINE, spec.clone(), true)), "signal 0#1 fast");
+    assert_eq!(story.at(2_000, Event::Respec(ENGINE, Box::new(spec.clone()), false)), "", "in place");
+    assert_eq!(story.at(2_000, Event::Respec(ENGINE, Box::new(spec.clone()), true)), "signal 0#1 fast");
     story.at(2_100, clean(ENGINE, 1));
     assert_eq!(story.at(2_100, gone(ENGINE, 1)), "start 0#2");
     let mut stopped = Story::up(sidecar("pfsd"));
@@ -56,7 +56,7 @@ fn another_configuration_bounces_what_runs() {
     stopped.at(2_100, clean(ENGINE, 1));
     stopped.at(2_100, gone(ENGINE, 1));
     assert_eq!(
-        stopped.at(3_000, Event::Respec(ENGINE, spec, true)),
+        stopped.at(3_000, Event::Respec(ENGINE, Box::new(spec), true)),
         "",
         "what an operator has stopped stays so"
     );
@@ -68,7 +68,7 @@ fn what_was_prepared_for_another_configuration_is_prepared_again() {
     assert_eq!(story.at(0, Event::Lock(ENGINE, Lock::Absent)), "prepare 0#1");
     let spec = story.state.programs[0].spec.clone();
     let mut ended = story.clone();
-    assert_eq!(ended.at(2, Event::Respec(ENGINE, spec.clone(), true)), "signal prepare 0#1 fast");
+    assert_eq!(ended.at(2, Event::Respec(ENGINE, Box::new(spec.clone()), true)), "signal prepare 0#1 fast");
     assert_eq!(ended.at(3, go(ENGINE, 1)), "look 0#1", "the old word does not count");
     assert_eq!(ended.at(3, gone(ENGINE, 1)), "prepare 0#2");
     // Nor where the child was left to end, because something that stops before it was still on its way down.
@@ -77,7 +77,7 @@ fn what_was_prepared_for_another_configuration_is_prepared_again() {
     story.at(30, ready(OTHER, 3));
     assert_eq!(story.at(40, crash(ENGINE, 2)), "sweep 0#2 immediate, look 0#2, signal 1#3 fast");
     assert_eq!(story.at(40, gone(ENGINE, 2)), "prepare 0#4");
-    assert_eq!(story.at(50, Event::Respec(ENGINE, spec, true)), "");
+    assert_eq!(story.at(50, Event::Respec(ENGINE, Box::new(spec), true)), "");
     assert_eq!(story.at(60, go(ENGINE, 4)), "prepare 0#5");
 }
 
@@ -85,7 +85,7 @@ fn what_was_prepared_for_another_configuration_is_prepared_again() {
 fn programs_come_and_go() {
     let mut story = all_up(vec![sidecar("a"), requires(ENGINE, sidecar("b"))]);
     assert_eq!(story.state.next_id(), THIRD);
-    assert_eq!(story.at(10, Event::Add(requires(OTHER, sidecar("c")))), "start 2#3");
+    assert_eq!(story.at(10, Event::Add(Box::new(requires(OTHER, sidecar("c"))))), "start 2#3");
     story.at(20, ready(THIRD, 3));
     assert_eq!(story.at(30, Event::Remove(OTHER)), "signal 1#2 fast");
     assert_eq!(glance(&story, OTHER), ("stopping", Some("removed")));
@@ -105,7 +105,7 @@ fn programs_come_and_go() {
 fn an_heir_waits_for_the_end_of_its_predecessor() {
     let mut story = all_up(vec![sidecar("a")]);
     story.at(10, Event::Remove(ENGINE));
-    assert_eq!(story.at(20, Event::Add(sidecar("a"))), "");
+    assert_eq!(story.at(20, Event::Add(Box::new(sidecar("a")))), "");
     assert!(told(&story, OTHER, "dependencies").contains("predecessor"));
     story.at(30, clean(ENGINE, 1));
     assert_eq!(story.at(30, gone(ENGINE, 1)), "start 1#2");

@@ -98,8 +98,8 @@ fn plain(id: Id) -> Vec<(&'static str, Event)> {
         ("operator smart", Event::Operator(id, Wish::Down(Some(Rung::Smart)))),
         ("restart", Event::Operator(id, Wish::Restart(None))),
         ("restart kill", Event::Operator(id, Wish::Restart(Some(Rung::Kill)))),
-        ("respec", Event::Respec(id, hasty.clone(), false)),
-        ("respec, restart", Event::Respec(id, hasty, true)),
+        ("respec", Event::Respec(id, Box::new(hasty.clone()), false)),
+        ("respec, restart", Event::Respec(id, Box::new(hasty), true)),
         ("remove", Event::Remove(id)),
     ]
 }
