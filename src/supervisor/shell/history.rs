@@ -62,7 +62,8 @@ struct Ledger {
     exit_at: Option<Timestamp>,
     /// Since when it is not ready for its cause.
     cause_since: Time,
-    downtime: BTreeMap<&'static str, Duration>,
+    /// So long it was not ready, by causes: few, and most programs meet one in their lives.
+    downtime: Vec<(&'static str, Duration)>,
 }
 
 /// One program as it was last seen.
@@ -106,7 +107,7 @@ impl History {
                     since: now,
                     exit_at: None,
                     cause_since: now.time,
-                    downtime: BTreeMap::new(),
+                    downtime: Vec::new(),
                 });
             }
         }
@@ -272,7 +273,14 @@ impl Ledger {
         }
         if before.cause() != seen.cause() {
             if let Some(cause) = before.cause() {
-                *self.downtime.entry(cause).or_default() += now.time.saturating_sub(self.cause_since);
+                let time = now.time.saturating_sub(self.cause_since);
+                match self.downtime.iter_mut().find(|(known, _)| *known == cause) {
+                    Some((_, sum)) => *sum += time,
+                    None => {
+                        self.downtime.reserve_exact(1);
+                        self.downtime.push((cause, time));
+                    }
+                }
             }
             self.cause_since = now.time;
         }
