@@ -28,6 +28,7 @@ mod exec;
 mod first_boot;
 mod first_boot_faults;
 mod first_boot_scripts;
+mod footprint;
 mod foreign;
 mod harness;
 mod hung_start;

@@ -35,8 +35,9 @@ use crate::config::OutputFile;
 
 /// The writer failed.
 const EX_SOFTWARE: u8 = 70;
-/// This long nothing to do is said to PID 1.
-const IDLE: Duration = Duration::from_secs(10);
+/// This long nothing to do is said to PID 1, which lets us go: what happens comes in bursts, and between them a process
+/// costs more (a quarter of a megabyte) than to be made again (2 ms).
+const IDLE: Duration = Duration::from_millis(500);
 /// How often pipes are looked at that wait for room, and how often drops are told.
 const TICK: Duration = Duration::from_millis(50);
 /// How long a disk may take for the rest when PID 1 has ended.

@@ -268,10 +268,12 @@ impl Queue {
         }
     }
 
-    /// Whether nothing waits, and nothing is used.
+    /// Whether nothing waits, and nothing is used. What is done next is told as room is.
     pub(super) fn idle(&self) -> bool {
-        let state = self.lock();
-        state.writing.is_none() && state.waiting == 0
+        let mut state = self.lock();
+        let idle = state.writing.is_none() && state.waiting == 0;
+        state.wants_room |= !idle;
+        idle
     }
 }
 
