@@ -47,16 +47,24 @@ lint:
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	@scripts/lint
 
+# PID 1 stays small. Relocations in the short form are understood by glibc from 2.36 on.
+SMALL = -C link-arg=-Wl,-T,link/polar-supervisor.ld $(shell getconf GNU_LIBC_VERSION 2>/dev/null | \
+  awk '{ split($$2, v, "."); if (v[1] > 2 || v[2] >= 36) print "-C link-arg=-Wl,-z,pack-relative-relocs" }')
+
 # A static program runs on every distribution whatever its glibc. With an explicit --target the flag reaches the
 # program and not the compiler's own plugins (proc-macros), which cannot be static.
 build:
 	@scripts/setup build >/dev/null
-	@$(MAKE) --no-print-directory static PROGRAM=polar-supervisor FEATURES=
+	@$(MAKE) --no-print-directory static PROGRAM=polar-supervisor FEATURES= LINK='$(SMALL)'
 	@$(MAKE) --no-print-directory static PROGRAM=polarctl FEATURES='--features ctl'
 
-# One program by one call of cargo: what another one needs must not become part of it.
+# One program by one call of cargo: what another one needs must not become part of it. The names of functions are of the
+# kind that says all types, so that link/used.ld can tell them apart.
 static:
-	RUSTFLAGS='$(RUSTFLAGS) -C target-feature=+crt-static' cargo build --release --locked --target $(HOST) --bin $(PROGRAM) $(FEATURES)
+	@# cargo does not look at what the linker reads.
+	@[ -z "$$(find link -newer '$(OUT)/release/$(PROGRAM)' 2>/dev/null)" ] || touch 'src/bin/$(PROGRAM).rs'
+	RUSTFLAGS='$(RUSTFLAGS) -C target-feature=+crt-static -C symbol-mangling-version=v0' \
+	  cargo rustc --release --locked --target $(HOST) --bin $(PROGRAM) $(FEATURES) -- $(LINK)
 	@mkdir -p '$(OUT)/release'
 	@cp '$(OUT)/$(HOST)/release/$(PROGRAM)' '$(OUT)/release/.$(PROGRAM)'
 	@mv '$(OUT)/release/.$(PROGRAM)' '$(OUT)/release/$(PROGRAM)'
