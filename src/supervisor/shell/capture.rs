@@ -153,18 +153,18 @@ impl Framing {
                 self.continued = true;
                 piece = rest;
             }
-            match piece.strip_suffix(b"\n") {
-                // Most lines come whole.
-                Some(line) if self.partial.is_empty() => {
+            match piece {
+                // Most lines come whole. A pattern is no call where code is optimized for size.
+                [line @ .., b'\n'] if self.partial.is_empty() => {
                     self.line(line, out);
                     self.continued = false;
                 }
-                Some(line) => {
+                [line @ .., b'\n'] => {
                     self.partial.extend_from_slice(line);
                     self.partial_out(out);
                     self.continued = false;
                 }
-                None => self.partial.extend_from_slice(piece),
+                _ => self.partial.extend_from_slice(piece),
             }
         }
     }

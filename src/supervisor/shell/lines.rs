@@ -38,7 +38,7 @@ impl Lines {
     /// Keeps a line, which stands here without its newline.
     pub(crate) fn push(&self, line: &[u8]) {
         let mut inner = self.0.borrow_mut();
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = if let [line @ .., b'\r'] = line { line } else { line };
         let kept = line.get(..LINE).unwrap_or(line);
         inner.count += 1;
         while inner.lengths.len() >= LINES || inner.text.len() + kept.len() > BYTES {
