@@ -104,13 +104,20 @@ impl Child {
         };
         let signals = dispositions(borrows);
         let mut loan = Box::new(Loan { child: self, pointers, signals, stack: Vec::with_capacity(STACK) });
-        let flags = if borrows { libc::CLONE_VM | libc::SIGCHLD } else { libc::SIGCHLD };
         let top = loan.stack.as_mut_ptr().wrapping_add(STACK);
         let mut before = SigSet::empty();
         // Until it is its own program, the child would answer a signal with our handler.
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
-        // SAFETY: the stack is the child's alone, and it and the loan live until the child has left our memory.
-        let made = unsafe { libc::clone(enter, top.cast(), flags, (&raw const *loan).cast_mut().cast()) };
+        let given: *mut c_void = (&raw const *loan).cast_mut().cast();
+        let made = match borrows {
+            // SAFETY: the stack is the child's alone, and it and the loan live until the child has left our memory.
+            true => unsafe { libc::clone(enter, top.cast(), libc::CLONE_VM | libc::SIGCHLD, given) },
+            // SAFETY: between fork and exec there are system calls only.
+            false => match unsafe { libc::fork() } {
+                0 => enter(given),
+                made => made,
+            },
+        };
         let error = io::Error::last_os_error();
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
         if made == -1 { Err(error) } else { Ok((Pid::from_raw(made), loan)) }
