@@ -341,8 +341,9 @@ fn set_handler(signal: c_int, handler: usize) {
     let _ = call(libc::SYS_rt_sigaction, [signal as usize, address(&action), 0, SIGNALS_BYTES]);
 }
 
-/// Whether [`call`] leaves the C library's `errno` alone, without which no memory can be shared.
-const BORROWS: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+/// Whether [`call`] leaves the C library's `errno` alone, without which no memory can be shared. (scripts/layout traces by
+/// valgrind, which does not follow a child that borrows.)
+const BORROWS: bool = cfg!(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(layout)));
 
 /// A system call.
 #[cfg(target_arch = "x86_64")]
