@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::account;
 use super::cli::{LockArgs, UnlockArgs, WaitArgs};
 use super::failure::Failure;
 use super::lock_file::{self, Done, Found};
@@ -14,6 +13,7 @@ use super::time::present;
 use super::volume::{self, Shown};
 use super::wait::{Look, until_done};
 use crate::control::protocol::Lock;
+use crate::manager::user;
 
 /// The reason of a lock that a `stop` makes.
 const STOPPED: &str = "polarctl stop, without a supervisor in reach";
@@ -27,7 +27,7 @@ pub(crate) fn words(kind: &str, reason: Option<String>, until: Option<String>) -
         file: String::new(),
         kind: Some(kind.to_owned()),
         reason,
-        owner: Some(account::own()),
+        owner: Some(user::own()),
         since: Some(present()),
         until,
     }
@@ -57,7 +57,7 @@ pub(crate) fn make(name: &str, file: &Path, lock: &Lock, force: bool) -> Result<
 /// # Errors
 /// It could not be removed, or is somebody else's.
 pub(crate) fn remove(tried: &str, file: &Path, kind: &str, force: bool) -> Result<bool, Failure> {
-    let owner = account::own();
+    let owner = user::own();
     match lock_file::remove(file, &owner, kind, force)
         .map_err(|error| Failure::of_file(tried, file, &error))?
     {

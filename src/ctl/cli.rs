@@ -1,5 +1,7 @@
 //! What may be typed.
 
+pub mod instance;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,9 +17,9 @@ Exit status:
   0   done
   1   failed
   2   wrong usage
-  3   not running or locked (health)
+  3   not running, starting or locked (health, and operations on an instance)
   4   no supervisor to talk to
-  5   timed out
+  5   timed out, or the engine hangs
   77  not permitted
 
 With --output json errors too are JSON, on standard output: {\"error\":{\"code\":...,\"message\":...,\"exit\":...}}";
@@ -47,8 +49,9 @@ pub struct PlaceArgs {
     /// The configuration that tells where socket, data and logs are [default: /etc/polardb/supervisor.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The data directory, for lock, unlock, stop and start by the data volume alone; without --socket no supervisor
-    /// is asked then [default where no supervisor is reached: that of the configuration, $PGDATA, or /data]
+    /// The data directory, for lock, unlock, stop, start, health and operations on an instance by the data volume alone;
+    /// without --socket no supervisor is asked then [default where no supervisor is reached: that of the configuration,
+    /// $PGDATA, or /data]
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// The lock file that belongs to --data-dir [default: ins_lock in it]
@@ -125,6 +128,9 @@ pub enum Verb {
         #[arg(long)]
         live: bool,
     },
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "its verbs have their own")]
+    Instance(instance::InstanceVerb),
     /// Serves health and metrics over HTTP until it is told to end; the supervisor runs this where [serve] listen is set
     Serve {
         /// Address and port to listen on [default: [serve] listen of the configuration]

@@ -5,11 +5,11 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::account::{name_of, uid_of};
 use super::sql;
 use super::tail;
 use crate::control::protocol::{Condition, Effect, Engine, Status};
 use crate::engine::datadir::major_version;
+use crate::manager::user::{name_of, uid_of};
 
 /// Less free space than this is worth a warning, in bytes.
 const FREE_MIN: u64 = 1 << 30;

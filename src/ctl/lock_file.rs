@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags};
 
-use super::account;
 use crate::control::protocol::Lock;
+use crate::manager::user;
 
 /// So much of a lock file is read: anybody may have written it.
 const CONTENT_MAX: u64 = 64 * 1024;
@@ -54,7 +54,7 @@ impl Folder {
         };
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let meta = rustix::fs::stat(folder)?;
-        account::acting_as((meta.st_uid, meta.st_gid), || {
+        user::acting_as((meta.st_uid, meta.st_gid), || {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let fd = rustix::fs::open(folder, flags, Mode::empty())?;
             act(&Folder { fd, name: name.to_owned(), path: path.to_owned() })

@@ -6,6 +6,7 @@
 //! | `place` | where the supervisor, the data and the logs are |
 //! | `status`, `explain`, `health`, `events`, `logs` | the verbs that read |
 //! | `change`, `lock` | the verbs that change, by the supervisor; `by_volume`: by the data volume alone |
+//! | `instance` | operations on an instance ([`crate::manager`]): how they are called and shown |
 //! | `wait` | what counts as done |
 //! | `lock_file`, `volume` | the lock file; what a data directory shows of its engine |
 //! | `evidence`, `sql` | what `explain` sees by itself: lock, disk, ownership, version; slots and transactions |
@@ -13,7 +14,6 @@
 //! | `pages` | completions and manual pages |
 //! | `screen`, `time`, `failure` | how results and errors are printed |
 
-mod account;
 mod by_volume;
 mod change;
 pub mod cli;
@@ -22,6 +22,7 @@ mod evidence;
 mod explain;
 mod failure;
 mod health;
+mod instance;
 mod lock;
 mod lock_file;
 mod logs;
@@ -85,6 +86,7 @@ fn run(screen: Screen, cli: Cli) -> Result<Exit, Failure> {
             logs::run(place, screen, program.as_deref(), follow, lines).map(done)
         }
         Verb::Health { live, .. } => health::run(place, screen, live),
+        Verb::Instance(verb) => instance::run(place, screen, verb),
         Verb::Serve { listen } => serve(place, listen).map(done),
         Verb::Completions { .. } | Verb::Man { .. } => Ok(Exit::Done),
     }

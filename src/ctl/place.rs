@@ -8,6 +8,7 @@ use super::failure::{Exit, Failure};
 use crate::config::{self, Config, Source};
 use crate::control::client::{Client, Trouble};
 use crate::control::protocol::{Op, SOCKET, Status};
+use crate::manager::Site;
 
 /// How long one answer may take; it takes milliseconds on a machine that is well.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -161,6 +162,32 @@ impl Place {
             return Err(Failure::failed("unknown_program", text));
         }
         Ok(wanted)
+    }
+
+    /// The instance that an operation is for: by the command line, the configuration, the environment.
+    ///
+    /// # Errors
+    /// There is none of this name, or several and none is named.
+    pub(crate) fn instance(&self, tried: &str, program: Option<&str>) -> Result<Site, Failure> {
+        let volumes = self.volumes(program)?;
+        let [volume] = volumes.as_slice() else {
+            let names: Vec<String> = volumes.iter().map(Volume::title).collect();
+            let text = format!("{tried}: there are several engines; name one: --program {}", names.join("|"));
+            return Err(Failure::new(Exit::Usage, "usage", text));
+        };
+        let mut site = Site::new(volume.data_dir.clone());
+        site.lock_file = volume.lock_file.clone();
+        let programs = self.config.iter().flat_map(|config| &config.programs);
+        let mut engines = programs.filter_map(|program| program.kind.engine());
+        // What is configured tells of another data directory's server nothing but where the executables are.
+        if let Some(engine) = engines.clone().find(|engine| engine.data_dir == volume.data_dir) {
+            site.socket_dirs = engine.socket_dir.clone();
+            site.port = Some(engine.port);
+            site.bin_dir = engine.bin_dir.clone();
+        } else {
+            site.bin_dir = engines.find_map(|engine| engine.bin_dir.clone());
+        }
+        Ok(site)
     }
 
     /// The supervisor's socket.

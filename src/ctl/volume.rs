@@ -1,8 +1,6 @@
 //! An engine, by what its data volume shows.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,7 +27,7 @@ pub(crate) enum Shown {
 /// # Errors
 /// The data directory cannot be looked into.
 pub(crate) fn look(data_dir: &Path) -> io::Result<Shown> {
-    let Some(file) = read_pid_file(data_dir)? else { return Ok(Shown::Down) };
+    let Some(file) = pidfile::read(data_dir)? else { return Ok(Shown::Down) };
     let pid = file.pid;
     Ok(match file.status {
         Some(pidfile::Status::Ready | pidfile::Status::Standby) => {
@@ -63,7 +61,7 @@ pub(crate) fn answers(data_dir: &Path, folders: &[PathBuf], port: u16) -> Result
 /// Folder and port of the sockets that an engine may have: where its pid file says, if that can be read, then where it
 /// is configured.
 pub(crate) fn sockets_of(engine: &Engine) -> Vec<(PathBuf, u16)> {
-    let told = read_pid_file(Path::new(&engine.data_dir)).ok().flatten();
+    let told = pidfile::read(Path::new(&engine.data_dir)).ok().flatten();
     let folders: Vec<PathBuf> = engine.socket_dir.iter().map(PathBuf::from).collect();
     sockets(told.as_ref(), &folders, engine.port)
 }
@@ -80,45 +78,10 @@ fn sockets(told: Option<&PidFile>, folders: &[PathBuf], port: u16) -> Vec<(PathB
     all
 }
 
-/// The pid file; `None`: there is none. One that is unfinished names process 0.
-///
-/// # Errors
-/// It cannot be looked at.
-pub(crate) fn read_pid_file(data_dir: &Path) -> io::Result<Option<PidFile>> {
-    const LONGEST: u64 = 8192;
-    let path = data_dir.join("postmaster.pid");
-    // Neither a link nor a pipe in its place is followed or waited for.
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let mut bytes = Vec::new();
-    match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
-        Ok(file) if file.metadata()?.is_file() => {
-            file.take(LONGEST).read_to_end(&mut bytes)?;
-        }
-        Ok(_) => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            // A data directory that is not there is something else than an engine that does not run.
-            return fs::metadata(data_dir).map(|_| None);
-        }
-        Err(error) => return Err(error),
-    }
-    let unfinished = PidFile {
-        pid: 0,
-        standalone: false,
-        data_dir: String::new(),
-        started: 0,
-        port: None,
-        socket_dir: None,
-        listen: None,
-        shmem: None,
-        status: None,
-    };
-    Ok(Some(pidfile::parse(&bytes).unwrap_or(unfinished)))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::fs;
+    use std::io::{Read, Write};
     use std::os::unix::net::UnixListener;
 
     use super::*;

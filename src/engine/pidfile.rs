@@ -4,9 +4,11 @@
 //! folder, first listen address, shared memory key and id, status. The first five are written at once; the rest
 //! comes later and in any order, so every line but the first may be absent or empty.
 
+mod read;
 mod verdict;
 
 pub use super::Malformed;
+pub use read::read;
 pub use verdict::{Evidence, File, Patience, PidVerdict, Process, pidfile_verdict};
 
 /// What the last line says; PostgreSQL pads the words to eight characters.

@@ -10,8 +10,12 @@
 
 mod bed;
 mod changes;
+mod documents;
+mod engine;
 mod exit_statuses;
+mod instance;
 mod locks;
+mod manager_log;
 mod pages;
 mod reads;
 mod terminal;

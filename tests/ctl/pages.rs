@@ -2,7 +2,7 @@
 
 use crate::bed::Ctl;
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 17] = [
     "status",
     "explain",
     "start",
@@ -14,6 +14,9 @@ const VERBS: [&str; 14] = [
     "events",
     "logs",
     "health",
+    "wal",
+    "system-identifier",
+    "pg",
     "serve",
     "completions",
     "man",
@@ -49,7 +52,7 @@ fn the_document_names_every_verb_and_every_exit_status() {
     let (_, usage) = text.split_once("```\n").unwrap();
     let (usage, rest) = usage.split_once("```").unwrap();
     let words: Vec<&str> =
-        usage.split(|c: char| !c.is_ascii_lowercase()).filter(|word| !word.is_empty()).collect();
+        usage.split(|c: char| !c.is_ascii_lowercase() && c != '-').filter(|word| !word.is_empty()).collect();
     for verb in VERBS {
         assert!(words.contains(&verb), "{verb}");
     }

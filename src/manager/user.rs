@@ -9,7 +9,7 @@ fn passwd() -> String {
 }
 
 /// What a user id is called; the number where `/etc/passwd` has no name.
-pub(crate) fn name_of(uid: u32) -> String {
+pub fn name_of(uid: u32) -> String {
     let named = passwd().lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
@@ -19,7 +19,7 @@ pub(crate) fn name_of(uid: u32) -> String {
 }
 
 /// The id of a user name, or of a number.
-pub(crate) fn uid_of(name: &str) -> Option<u32> {
+pub fn uid_of(name: &str) -> Option<u32> {
     let text = passwd();
     let mut fields = text.lines().map(|line| line.split(':'));
     let named =
@@ -28,7 +28,7 @@ pub(crate) fn uid_of(name: &str) -> Option<u32> {
 }
 
 /// This user.
-pub(crate) fn own() -> String {
+pub fn own() -> String {
     name_of(Uid::current().as_raw())
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn own() -> String {
 ///
 /// # Errors
 /// Root may not (no CAP_SETUID).
-pub(crate) fn acting_as<T>((uid, gid): (u32, u32), act: impl FnOnce() -> T) -> io::Result<T> {
+pub fn acting_as<T>((uid, gid): (u32, u32), act: impl FnOnce() -> T) -> io::Result<T> {
     let (own_uid, own_gid) = (geteuid(), getegid());
     if !own_uid.is_root() || uid == 0 {
         return Ok(act());

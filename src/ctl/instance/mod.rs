@@ -1,0 +1,29 @@
+//! Operations on an instance, as they are called and shown.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `desk` | the way of each from the command line and back, and its line in `manager.log` |
+//! | `small` | those of a few lines: the system identifier, the log's switch, psql |
+
+mod desk;
+mod small;
+
+use super::cli::instance::{InstanceVerb, WalVerb};
+use super::failure::{Exit, Failure};
+use super::place::Place;
+use super::screen::Screen;
+use desk::Desk;
+
+/// Does it.
+///
+/// # Errors
+/// It was not done.
+pub(crate) fn run(place: &Place, screen: Screen, verb: InstanceVerb) -> Result<Exit, Failure> {
+    let mut desk = Desk::new(place, screen);
+    match verb {
+        InstanceVerb::SystemIdentifier(args) => small::system_identifier(&mut desk, &args)?,
+        InstanceVerb::Wal(WalVerb::Switch(args)) => small::wal_switch(&mut desk, &args)?,
+        InstanceVerb::Pg(args) => return small::pg(&mut desk, &args),
+    }
+    Ok(Exit::Done)
+}

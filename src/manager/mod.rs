@@ -1,0 +1,34 @@
+//! Operations on an instance: what `polarctl` does to an engine beside starting and stopping it.
+//!
+//! An operation ([`operation::Operation`]) looks, decides what is to be done (pure, and all that `--dry-run` shows),
+//! does it, and looks again: it is done when nothing is left to do. So what was done twice is done once.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`operation`] | look, plan, carry out, confirm: the shape of all of them |
+//! | [`cause`] | why something was not done, and what to do next |
+//! | [`site`] | where an instance is: its data directory, sockets, port, lock file |
+//! | [`session`] | SQL as the instance's superuser over a socket, within limits of time |
+//! | [`refusal`] | what it means that no session came about |
+//! | [`turn`] | one operation at a time on an instance |
+//! | [`identity`], [`wal`] | the system identifier; ending a segment of the log |
+//! | [`program`] | running a program of the engine, as its user |
+//! | [`log`] | `manager.log`: one line an operation, of many processes at once |
+//! | [`random`], [`user`] | random bytes; users, and acting as the one that a folder belongs to |
+
+pub mod cause;
+pub mod identity;
+pub mod log;
+pub mod operation;
+pub mod program;
+pub mod random;
+pub mod refusal;
+pub mod session;
+pub mod site;
+pub mod turn;
+pub mod user;
+pub mod wal;
+
+pub use cause::Cause;
+pub use operation::{Call, Operation, Outcome, Plan};
+pub use site::Site;
