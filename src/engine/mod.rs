@@ -1,5 +1,5 @@
 //! All that is known of the engine family, PolarDB for PostgreSQL and PostgreSQL: what its files say and what we
-//! write into them. Nothing here starts a process; files are read, and sockets connected to, only where a
+//! write into them. Nothing here starts a process; files are read or replaced, and sockets connected to, only where a
 //! signature takes a path.
 //!
 //! | module | what it knows |
@@ -9,7 +9,7 @@
 //! | [`pidfile`] | `postmaster.pid`, and whether its postmaster lives |
 //! | [`record`] | who started the postmaster last, and where |
 //! | [`control`] | the first fields of `global/pg_control` |
-//! | [`conf`] | reading and quoting configuration files |
+//! | [`conf`] | reading, quoting and changing configuration files |
 //! | [`defaults`] | the configuration files that we write |
 //! | [`access`] | `pg_hba.conf` and `pg_ident.conf` of first boot |
 //! | [`bootstrap`] | the environment variables of first boot |

@@ -70,6 +70,28 @@ pub fn parse_line(line: &str) -> Line {
     Line::Include { kind, path: value }
 }
 
+/// Where the value of a setting stands in its line, its quotes included: byte offsets. `None`: it is no setting.
+pub(super) fn value_range(line: &str) -> Option<std::ops::Range<usize>> {
+    let Line::Setting { name, .. } = parse_line(line) else { return None };
+    let rest = skip_space(skip_space(line).strip_prefix(&name)?);
+    let rest = skip_space(rest.strip_prefix('=').unwrap_or(rest));
+    let (_, after) = match rest.strip_prefix('\'') {
+        Some(rest) => quoted(rest).ok()?,
+        None => bare(rest).ok()?,
+    };
+    Some(line.len() - rest.len()..line.len() - after.len())
+}
+
+/// A value as it is best written: without quotes where PostgreSQL's scanner takes it so for certain (an integer with or
+/// without a unit, a plain word), else by [`quote`].
+pub fn written(value: &str) -> String {
+    let digits = value.trim_start_matches(|c: char| c.is_ascii_digit());
+    let integer = digits.len() < value.len() && digits.chars().all(|c| c.is_ascii_alphabetic());
+    let word = value.starts_with(|c: char| c.is_ascii_alphabetic())
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if integer || word { value.to_owned() } else { quote(value) }
+}
+
 /// Whether a word has the form of a parameter name (`work_mem`, `polar_vfs.localfs_mode`).
 pub fn is_parameter_name(name: &str) -> bool {
     name.split('.').all(|part| {
@@ -261,6 +283,28 @@ mod tests {
     }
 
     #[test]
+    fn where_the_value_stands() {
+        let table = [
+            ("port = 5432", Some("5432")),
+            ("\tport=5432# one", Some("5432")),
+            ("port '54''32\\'' # two", Some("'54''32\\''")),
+            ("port 'a' # two\r", Some("'a'")),
+            (r"polar_datadir=file-dio\:///shared ", Some(r"file-dio\:///shared")),
+            ("include 'a'", None),
+            ("# port = 1", None),
+            ("port = ", None),
+        ];
+        for (line, expected) in table {
+            assert_eq!(value_range(line).map(|range| &line[range]), expected, "{line}");
+        }
+        let forms =
+            [("8MB", "8MB"), ("on", "on"), ("1a2", "'1a2'"), ("", "''"), ("-1", "'-1'"), ("0.5", "'0.5'")];
+        for (value, form) in forms {
+            assert_eq!(written(value), form);
+        }
+    }
+
+    #[test]
     fn quoting() {
         assert_eq!(quote("it's"), "'it''s'");
         assert_eq!(quote(r"a\b"), r"'a\\b'");
@@ -276,6 +320,13 @@ mod tests {
         #[test]
         fn any_line_of_telling_characters(line in r#"[a-b.=' \\#0-9\t\r\n$ü]{0,24}"#) {
             let _ = parse_line(&line);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(value in r#"([^\x00]|['\\=#\n\r 0-9a-z]){0,20}"#) {
+            let line = format!("x={} # c", written(&value));
+            prop_assert_eq!(parse_line(&line), setting("x", &value));
+            prop_assert_eq!(line[value_range(&line).unwrap()].to_owned(), written(&value));
         }
 
         #[test]

@@ -1,22 +1,27 @@
-//! Reading the engine's configuration as its postmaster will see it, without asking the engine.
+//! The engine's configuration: reading it as its postmaster will see it, without asking the engine, and changing one
+//! setting of a file that people write too.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | `line` | one line, by the rules of PostgreSQL's scanner |
+//! | `trace` | every setting of every file in the order in which they count: what wins, what is shadowed |
+//! | `document` | a file whose settings are changed and whose other bytes are not |
+//! | `replace` | a file that is the old or the changed one after a crash, never a part of one |
+//! | `options` | the engine's command line |
 
+mod document;
 mod line;
 mod options;
+mod replace;
+mod trace;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fs;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-pub use line::{Include, Line, is_parameter_name, parse_line, quote};
-
-/// Includes may be this deep (PostgreSQL's `CONF_FILE_MAX_DEPTH`).
-const MAX_DEPTH: usize = 10;
-/// Files that are read before a configuration is taken for one that includes itself many times over. Ours to choose:
-/// PostgreSQL has no such bound, and depth alone allows as many reads as the tenth power of the includes in a file.
-const MAX_FILES: usize = 1000;
+pub use document::{Document, Where};
+pub use line::{Include, Line, is_parameter_name, parse_line, quote, written};
+pub use replace::Candidate;
+pub use trace::{Found, Layer, Trace, trace};
 
 /// Parameters by name; of several lines for one parameter the last wins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,101 +46,12 @@ impl Settings {
 ///
 /// Never fails: what cannot be read or understood becomes a warning, and the engine is the one to refuse it.
 pub fn read(data_dir: &Path, options: &[String]) -> (Settings, Vec<String>) {
-    let mut reader = Reader::default();
-    let mut from_options = Settings::default();
-    let mut option_warnings = Vec::new();
-    for (name, value) in options::settings(options, &mut option_warnings) {
-        from_options.set(&name, value);
+    let trace = trace(data_dir, options, None);
+    let mut settings = Settings::default();
+    for found in trace.found {
+        settings.set(&found.name, found.value);
     }
-    let main = match from_options.get("config_file") {
-        Some(path) => data_dir.join(path),
-        None => data_dir.join("postgresql.conf"),
-    };
-    reader.file(&data_dir.join("polar_settings.conf"), true, 0);
-    reader.file(&main, false, 0);
-    reader.file(&data_dir.join("postgresql.auto.conf"), true, 0);
-    let Reader { mut settings, mut warnings, .. } = reader;
-    settings.by_name.extend(from_options.by_name);
-    warnings.append(&mut option_warnings);
-    (settings, warnings)
-}
-
-#[derive(Default)]
-struct Reader {
-    settings: Settings,
-    warnings: Vec<String>,
-    files: usize,
-    /// The includes run in a circle: nothing more is read.
-    given_up: bool,
-}
-
-impl Reader {
-    fn file(&mut self, path: &Path, may_be_absent: bool, depth: usize) {
-        if self.given_up {
-            return;
-        }
-        self.files += 1;
-        if depth > MAX_DEPTH || self.files > MAX_FILES {
-            self.given_up = true;
-            let what =
-                format!("{}: the includes are nested too deeply; what follows is not read", path.display());
-            self.warnings.push(what);
-            return;
-        }
-        let text = match read_regular(path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if may_be_absent && error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => {
-                self.warnings.push(format!("cannot read {}: {error}", path.display()));
-                return;
-            }
-        };
-        for (index, line) in text.split('\n').enumerate() {
-            match parse_line(line) {
-                Line::Blank => {}
-                Line::Setting { name, value } => self.settings.set(&name, value),
-                Line::Include { kind, path: target } => self.include(kind, path, &target, depth),
-                Line::Broken(why) => self.warnings.push(format!("{}:{}: {why}", path.display(), index + 1)),
-            }
-        }
-    }
-
-    /// Relative paths start at the folder of the file that includes.
-    fn include(&mut self, kind: Include, from: &Path, target: &str, depth: usize) {
-        let target = from.parent().unwrap_or(Path::new("/")).join(target);
-        match kind {
-            Include::File => self.file(&target, false, depth + 1),
-            Include::FileIfExists => self.file(&target, true, depth + 1),
-            Include::Dir => match conf_files(&target) {
-                Ok(files) => files.iter().for_each(|file| self.file(file, false, depth + 1)),
-                Err(error) => {
-                    self.warnings.push(format!("cannot read the folder {}: {error}", target.display()))
-                }
-            },
-        }
-    }
-}
-
-/// A named pipe would block for ever, a device never end.
-fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    fs::read(path)
-}
-
-/// What `include_dir` reads: names that end in `.conf` and do not begin with a dot, no folders, sorted by bytes.
-fn conf_files(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut names: Vec<OsString> = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        names.push(entry?.file_name());
-    }
-    names.retain(|name| {
-        let name = name.as_bytes();
-        name.ends_with(b".conf") && !name.starts_with(b".")
-    });
-    names.sort();
-    Ok(names.into_iter().map(|name| dir.join(name)).filter(|path| !path.is_dir()).collect())
+    (settings, trace.warnings)
 }
 
 /// A memory parameter in bytes: a number, a fraction allowed, with one of the units `B`, `kB`, `MB`, `GB`, `TB` (in this
