@@ -1,6 +1,7 @@
 //! What may be typed.
 
 pub mod instance;
+pub mod params;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -13,6 +13,7 @@
 //! | [`defaults`] | the configuration files that we write |
 //! | [`access`] | `pg_hba.conf` and `pg_ident.conf` of first boot |
 //! | [`bootstrap`] | the environment variables of first boot |
+//! | [`guc`] | values of parameters by type and range |
 //! | [`greeting`] | what a server says to a client that connects |
 //! | [`scram`] | password verifiers |
 //! | [`sql`] | quoting for SQL |
@@ -25,6 +26,7 @@ pub mod datadir;
 pub mod defaults;
 pub mod flavor;
 pub mod greeting;
+pub mod guc;
 pub mod pidfile;
 pub mod record;
 pub mod scram;

@@ -12,6 +12,7 @@
 //! | [`refusal`] | what it means that no session came about |
 //! | [`turn`] | one operation at a time on an instance |
 //! | [`identity`], [`wal`] | the system identifier; ending a segment of the log |
+//! | [`params`] | parameters: what they are, and changing them |
 //! | [`program`] | running a program of the engine, as its user |
 //! | [`log`] | `manager.log`: one line an operation, of many processes at once |
 //! | [`random`], [`user`] | random bytes; users, and acting as the one that a folder belongs to |
@@ -20,6 +21,7 @@ pub mod cause;
 pub mod identity;
 pub mod log;
 pub mod operation;
+pub mod params;
 pub mod program;
 pub mod random;
 pub mod refusal;

@@ -111,7 +111,8 @@ pub fn run<O: Operation>(
     }
     operation.carry_out(&plan.steps, &seen, site)?;
     let after = operation.look(site)?;
-    let notes = operation.confirm(&seen, &after)?;
+    let mut notes = operation.confirm(&seen, &after)?;
+    notes.append(&mut site.remarks);
     Ok(Outcome { changed: true, steps: shown(&plan), notes, seen: after })
 }
 

@@ -32,6 +32,15 @@ pub struct Session {
     statement: Duration,
 }
 
+/// How a session is set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// For what changes something: not to be led astray, and nothing of it in the engine's log.
+    Guarded,
+    /// With the settings of everybody's session, for what reads those.
+    Plain,
+}
+
 /// A row of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row(Vec<Option<String>>);
@@ -66,7 +75,7 @@ impl Session {
         sockets: &[(PathBuf, u16)],
         (data_dir, pid_file): (&Path, Option<&PidFile>),
         patience: Patience,
-        purpose: &str,
+        (manner, purpose): (Manner, &str),
     ) -> Result<Self, Refusal> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -76,7 +85,10 @@ impl Session {
         let mut last = sockets.first().map_or_else(PathBuf::new, |(dir, port)| socket_path(dir, *port));
         for (dir, port) in sockets.iter().filter(there) {
             last = socket_path(dir, *port);
-            let config = config(dir, *port, patience, purpose);
+            let mut config = config(dir, *port, purpose);
+            if manner == Manner::Guarded {
+                config.options(guards(patience.statement));
+            }
             let connected = runtime
                 .block_on(async { tokio::time::timeout(patience.connect, config.connect(NoTls)).await });
             match connected {
@@ -187,21 +199,24 @@ fn gone(why: &str) -> Cause {
     Cause::Sql { code: "08006".to_owned(), message: format!("the session was lost: {why}"), detail: None }
 }
 
-/// A superuser's session is not to be led astray: nothing of a user's schema is found by a bare name, no default of the
-/// role or the database makes it read-only, and no statement of it, which may hold a verifier, comes into the log. It
-/// does not wait for replicas either: one that is down would hold up the operation that mends it.
-fn config(dir: &Path, port: u16, patience: Patience, purpose: &str) -> tokio_postgres::Config {
+fn config(dir: &Path, port: u16, purpose: &str) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
     config.host_path(dir).port(port).user(SUPERUSER).dbname("postgres");
     config.application_name(format!("polarctl {purpose}").trim_end());
-    let limit = patience.statement.as_millis();
-    config.options(format!(
+    config
+}
+
+/// A superuser's session is not to be led astray: nothing of a user's schema is found by a bare name, no default of the
+/// role or the database makes it read-only, and no statement of it, which may hold a verifier, comes into the log. It
+/// does not wait for replicas either: one that is down would hold up the operation that mends it.
+fn guards(statement: Duration) -> String {
+    let limit = statement.as_millis();
+    format!(
         "-c statement_timeout={limit} -c lock_timeout={limit} -c search_path=pg_catalog,pg_temp \
          -c default_transaction_read_only=off -c synchronous_commit=local -c log_statement=none \
          -c log_min_duration_statement=-1 -c log_min_error_statement=panic -c client_min_messages=warning \
          -c DateStyle=ISO -c idle_in_transaction_session_timeout=0"
-    ));
-    config
+    )
 }
 
 fn refusal(error: &tokio_postgres::Error, socket: &Path) -> Refusal {

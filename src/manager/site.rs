@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::cause::Cause;
 use super::operation::Call;
 use super::refusal::{Seen, Shown};
-use super::session::Session;
+use super::session::{Manner, Session};
 use super::user;
 use crate::engine::pidfile::{self, PidFile};
 use crate::engine::{conf, flavor};
@@ -52,7 +52,10 @@ pub struct Site {
     pub purpose: &'static str,
     /// Who asks for it.
     pub call: Call,
+    /// What went wrong beside an operation that was done, or on the way back from one that was not.
+    pub remarks: Vec<String>,
     session: Option<Session>,
+    plain: Option<Session>,
 }
 
 impl Site {
@@ -68,7 +71,9 @@ impl Site {
             patience: Patience::default(),
             purpose: "",
             call: Call::default(),
+            remarks: Vec::new(),
             session: None,
+            plain: None,
         }
     }
 
@@ -146,27 +151,36 @@ impl Site {
         settings.get("port")?.parse().ok()
     }
 
-    /// A session, made at the first call.
+    /// A guarded session, made at the first call.
     ///
     /// # Errors
     /// None comes about; the cause says how the engine is.
     pub fn session(&mut self) -> Result<&mut Session, Cause> {
         let session = match self.session.take() {
             Some(session) => session,
-            None => self.connect()?,
+            None => self.connect(Manner::Guarded)?,
         };
         Ok(self.session.insert(session))
     }
 
-    /// A further session.
+    /// A plain session, made at the first call.
     ///
     /// # Errors
     /// As [`Site::session`].
-    pub fn connect(&self) -> Result<Session, Cause> {
+    pub fn plain_session(&mut self) -> Result<&mut Session, Cause> {
+        let session = match self.plain.take() {
+            Some(session) => session,
+            None => self.connect(Manner::Plain)?,
+        };
+        Ok(self.plain.insert(session))
+    }
+
+    fn connect(&self, manner: Manner) -> Result<Session, Cause> {
         self.owner()?;
         let seen = self.seen()?;
         let sockets = self.sockets(seen.pid_file.as_ref());
-        Session::open(&sockets, (&self.data_dir, seen.pid_file.as_ref()), self.patience, self.purpose)
+        let whose = (self.data_dir.as_path(), seen.pid_file.as_ref());
+        Session::open(&sockets, whose, self.patience, (manner, self.purpose))
             // It may have begun to start or to stop meanwhile.
             .map_err(|refusal| self.seen().unwrap_or(seen).judge(&refusal, self.patience.connect))
     }

@@ -83,3 +83,8 @@ fn what_fits() {
 fn the_page_of_the_manager() {
     run("manager.md");
 }
+
+#[test]
+fn the_page_of_parameters() {
+    run("manager-params.md");
+}

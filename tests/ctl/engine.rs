@@ -92,26 +92,73 @@ fn template() -> &'static Path {
 
 /// A server, or the data directory of one.
 pub struct Engine {
-    pub dir: TempDir,
     server: Option<Child>,
+    _disk: Option<Disk>,
+    pub dir: TempDir,
+}
+
+/// A small disk, unmounted with the value.
+struct Disk(PathBuf);
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        Command::new("umount").arg("--lazy").arg(&self.0).status().ok();
+    }
 }
 
 impl Engine {
     /// A data directory; nothing runs on it.
     pub fn down() -> Self {
+        Self::down_on(None, folder())
+    }
+
+    /// The same on a disk of its own with a few megabytes to spare.
+    pub fn on_small_disk() -> Self {
         let dir = folder();
         let data = dir.path().join("data");
+        fs::create_dir(&data).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=120m,mode=0700", "tmpfs"]).arg(&data);
+        done(mount);
+        own(&data);
+        Self::down_on(Some(Disk(data)), dir)
+    }
+
+    /// Leaves no byte free.
+    pub fn fill_disk(&self) {
+        let filler = format!("of={}", self.data().join("filler").display());
+        let output = Command::new("dd").args(["if=/dev/zero", "bs=4k", &filler]).output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stderr).contains("No space left"), "{output:?}");
+    }
+
+    /// Takes that back.
+    pub fn empty_disk(&self) {
+        fs::remove_file(self.data().join("filler")).unwrap();
+    }
+
+    /// A server that recovers without end: it waits for a file that never comes.
+    pub fn recovering() -> Self {
+        let mut engine = Self::down();
+        engine.write("recovery.signal", "");
+        let conf = engine.read("postgresql.conf");
+        engine.write("postgresql.conf", format!("{conf}restore_command='sleep 600'\n"));
+        engine.spawn(&[]);
+        until("it to recover", || {
+            engine.try_sql("select 1").is_err_and(|error| error.contains("starting up"))
+        });
+        engine
+    }
+
+    fn down_on(disk: Option<Disk>, dir: TempDir) -> Self {
         let mut copy = Command::new("cp");
-        copy.arg("-a").arg(template().join("data")).arg(&data);
+        copy.args(["-a", "--no-target-directory"]).arg(template().join("data")).arg(dir.path().join("data"));
         done(copy);
-        let engine = Engine { dir, server: None };
-        let conf = fs::read_to_string(data.join("postgresql.conf")).unwrap();
+        let engine = Engine { dir, _disk: disk, server: None };
+        let conf = engine.read("postgresql.conf");
         engine.write("postgresql.conf", format!("port=5432\n{conf}{SETTINGS}"));
         engine.write("pg_hba.conf", access::hba("scram-sha-256"));
         engine.write("pg_ident.conf", access::ident(None));
-        let log = engine.log_dir();
-        fs::create_dir(&log).unwrap();
-        own(&log);
+        engine.make_log_dir();
         engine
     }
 
@@ -132,11 +179,10 @@ impl Engine {
             backup.arg(dir.path().join("data"));
             backup
         });
-        let mut engine = Engine { dir, server: None };
+        let mut engine = Engine { dir, _disk: None, server: None };
         // The primary's, whose socket lies in its data directory.
         fs::remove_file(engine.data().join(".s.PGSQL.5432.lock")).unwrap();
-        fs::create_dir(engine.log_dir()).unwrap();
-        own(&engine.log_dir());
+        engine.make_log_dir();
         engine.start();
         engine
     }
@@ -147,6 +193,11 @@ impl Engine {
 
     pub fn log_dir(&self) -> PathBuf {
         self.dir.path().join("log")
+    }
+
+    fn make_log_dir(&self) {
+        fs::create_dir(self.log_dir()).unwrap();
+        own(&self.log_dir());
     }
 
     /// Writes a file of the data directory, as the engine's user would.

@@ -43,14 +43,7 @@ fn an_engine_whose_postmaster_was_killed() {
 
 #[test]
 fn a_starting_engine() {
-    let mut engine = Engine::down();
-    // Recovery waits here for a file that never comes.
-    engine.write("recovery.signal", "");
-    let settings = "restore_command='sleep 600'\nrecovery_target_timeline='latest'\n";
-    let conf = engine.read("postgresql.conf");
-    engine.write("postgresql.conf", format!("{conf}{settings}"));
-    engine.spawn(&[]);
-    until("it to recover", || engine.try_sql("select 1").is_err_and(|error| error.contains("starting up")));
+    let engine = Engine::recovering();
     all_refused(&engine, 3, "starting");
 }
 

@@ -17,6 +17,8 @@ mod instance;
 mod locks;
 mod manager_log;
 mod pages;
+mod params;
+mod params_faults;
 mod reads;
 mod terminal;
 mod volumes;

@@ -2,7 +2,7 @@
 
 use crate::bed::Ctl;
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "status",
     "explain",
     "start",
@@ -14,6 +14,7 @@ const VERBS: [&str; 17] = [
     "events",
     "logs",
     "health",
+    "params",
     "wal",
     "system-identifier",
     "pg",

@@ -5,11 +5,15 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
+use super::params::ParamsVerb;
 use crate::ctl::time::parse_span;
 
 /// Operations on an instance.
 #[derive(Debug, Subcommand)]
 pub enum InstanceVerb {
+    /// Parameters of an instance: what they are, where they come from, and changing them
+    #[command(subcommand)]
+    Params(ParamsVerb),
     /// The write-ahead log
     #[command(subcommand)]
     Wal(WalVerb),

@@ -66,7 +66,10 @@ impl<'a> Desk<'a> {
         let outcome =
             operation::run(operation, &mut site, &mut |who| screen.note(&format!("waits for {who}")));
         self.record(name, &outcome.as_ref().map(|outcome| in_words(outcome, args.dry_run)), subject);
-        let outcome = outcome.map_err(|cause| of_cause(&tried, &cause))?;
+        let outcome = outcome.map_err(|cause| {
+            site.remarks.iter().for_each(|remark| screen.note(remark));
+            of_cause(&tried, &cause)
+        })?;
         let result = shown(&outcome.seen);
         if screen.json {
             screen.document(&json!({

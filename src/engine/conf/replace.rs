@@ -74,7 +74,7 @@ impl Candidate {
     ///
     /// # Errors
     /// It could not be; the old file is then still there.
-    pub fn put_in_place(self) -> io::Result<()> {
+    pub fn put_in_place(&self) -> io::Result<()> {
         fs::rename(&self.path, &self.target)?;
         match self.target.parent() {
             Some(folder) => File::open(folder)?.sync_all(),

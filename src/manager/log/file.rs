@@ -23,6 +23,7 @@ const MODE: u32 = 0o644;
 #[derive(Debug)]
 pub struct Appender {
     path: PathBuf,
+    lock: PathBuf,
     size: u64,
     keep: u32,
     patience: Duration,
@@ -38,10 +39,20 @@ struct Open {
 
 impl Appender {
     /// A file that turns over before it is longer than `size` bytes; `keep` full ones are kept as `path.1` (the youngest)
-    /// and so on. `patience`: how long others may hold it.
+    /// and so on. `patience`: how long others may hold it. Its lock is `.NAME.lock`, which no collector of `*.log` takes
+    /// for a log.
     #[must_use]
     pub fn new(path: PathBuf, size: u64, keep: u32, patience: Duration) -> Self {
-        Appender { path, size, keep, patience, open: None }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let lock = path.with_file_name(format!(".{name}.lock"));
+        Appender { path, lock, size, keep, patience, open: None }
+    }
+
+    /// With a lock of another name, in the same folder.
+    #[must_use]
+    pub fn locked_by(mut self, name: &str) -> Self {
+        self.lock = self.path.with_file_name(name);
+        self
     }
 
     /// The file.
@@ -62,8 +73,8 @@ impl Appender {
 
     fn append_as_owner(&mut self, line: &str) -> io::Result<()> {
         let mut open = match self.open.take() {
-            Some(open) if has_name(&open.lock, &self.lock_path()) => open,
-            _ => Open { lock: open_file(&self.lock_path())?, file: open_file(&self.path)? },
+            Some(open) if has_name(&open.lock, &self.lock) => open,
+            _ => Open { lock: open_file(&self.lock)?, file: open_file(&self.path)? },
         };
         self.take_lock(&open.lock)?;
         let added = self.add(&mut open, line);
@@ -73,12 +84,6 @@ impl Appender {
             self.open = Some(open);
         }
         added
-    }
-
-    /// `.manager.log.lock`: no collector of `*.log` takes it for a log.
-    fn lock_path(&self) -> PathBuf {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        self.path.with_file_name(format!(".{name}.lock"))
     }
 
     fn take_lock(&self, lock: &File) -> io::Result<()> {

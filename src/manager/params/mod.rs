@@ -1,0 +1,28 @@
+//! Parameters of an instance: what they are, where they come from, and changing them.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `name` | names: whether they are any, which belong to one node alone, whose values are secrets |
+//! | `rows` | what the running server says of parameters |
+//! | `validate` | asking the engine's own executable about a candidate |
+//! | `change` | `params set` and `unset`: what is found out, and what is decided |
+//! | `apply` | writing, reloading, taking back |
+//! | `reload` | having files read, and the server's word that they were |
+//! | `refresh` | `params refresh` |
+//! | `report` | `params get` and `diff` |
+//! | `history` | what was changed by whom |
+
+mod apply;
+mod change;
+pub mod history;
+mod name;
+mod refresh;
+mod reload;
+mod report;
+mod rows;
+mod validate;
+
+pub use change::{Change, Scope, Wish};
+pub use name::{assignment, checked_name, shown};
+pub use refresh::Refresh;
+pub use report::{Difference, Entry, diff, get};
