@@ -1,5 +1,6 @@
 //! What may be typed.
 
+pub mod account;
 pub mod instance;
 pub mod params;
 

@@ -12,11 +12,13 @@
 //! | [`refusal`] | what it means that no session came about |
 //! | [`turn`] | one operation at a time on an instance |
 //! | [`identity`], [`wal`] | the system identifier; ending a segment of the log |
+//! | [`account`] | accounts |
 //! | [`params`] | parameters: what they are, and changing them |
 //! | [`program`] | running a program of the engine, as its user |
 //! | [`log`] | `manager.log`: one line an operation, of many processes at once |
 //! | [`random`], [`user`] | random bytes; users, and acting as the one that a folder belongs to |
 
+pub mod account;
 pub mod cause;
 pub mod identity;
 pub mod log;

@@ -14,8 +14,10 @@ use super::refusal::Refusal;
 use super::site::{Patience, socket_path};
 use crate::engine::pidfile::{self, PidFile};
 
-/// The superuser of every instance, and the database that always is there.
+/// The superuser of every instance.
 pub const SUPERUSER: &str = "postgres";
+/// The database that always is there.
+pub const DATABASE: &str = "postgres";
 /// What stands before every statement: callers of the predecessor tell a manager's statements by it.
 const MARK: &str = "/* rds internal mark */ ";
 /// How much longer than the server's own limit a statement is waited for: a server that is well says so itself.
@@ -75,7 +77,7 @@ impl Session {
         sockets: &[(PathBuf, u16)],
         (data_dir, pid_file): (&Path, Option<&PidFile>),
         patience: Patience,
-        (manner, purpose): (Manner, &str),
+        (manner, purpose, database): (Manner, &str, &str),
     ) -> Result<Self, Refusal> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -86,6 +88,7 @@ impl Session {
         for (dir, port) in sockets.iter().filter(there) {
             last = socket_path(dir, *port);
             let mut config = config(dir, *port, purpose);
+            config.dbname(database);
             if manner == Manner::Guarded {
                 config.options(guards(patience.statement));
             }
@@ -201,7 +204,7 @@ fn gone(why: &str) -> Cause {
 
 fn config(dir: &Path, port: u16, purpose: &str) -> tokio_postgres::Config {
     let mut config = tokio_postgres::Config::new();
-    config.host_path(dir).port(port).user(SUPERUSER).dbname("postgres");
+    config.host_path(dir).port(port).user(SUPERUSER);
     config.application_name(format!("polarctl {purpose}").trim_end());
     config
 }

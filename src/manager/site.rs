@@ -7,9 +7,10 @@ use std::time::Duration;
 use super::cause::Cause;
 use super::operation::Call;
 use super::refusal::{Seen, Shown};
-use super::session::{Manner, Session};
+use super::session::{DATABASE, Manner, Session};
 use super::user;
 use crate::engine::pidfile::{self, PidFile};
+use crate::engine::sql::literal;
 use crate::engine::{conf, flavor};
 
 /// The port of a server whose files name none.
@@ -158,7 +159,7 @@ impl Site {
     pub fn session(&mut self) -> Result<&mut Session, Cause> {
         let session = match self.session.take() {
             Some(session) => session,
-            None => self.connect(Manner::Guarded)?,
+            None => self.connect(Manner::Guarded, DATABASE)?,
         };
         Ok(self.session.insert(session))
     }
@@ -170,17 +171,33 @@ impl Site {
     pub fn plain_session(&mut self) -> Result<&mut Session, Cause> {
         let session = match self.plain.take() {
             Some(session) => session,
-            None => self.connect(Manner::Plain)?,
+            None => self.connect(Manner::Plain, DATABASE)?,
         };
         Ok(self.plain.insert(session))
     }
 
-    fn connect(&self, manner: Manner) -> Result<Session, Cause> {
+    /// Has a statement done in each of these databases that is there.
+    ///
+    /// # Errors
+    /// As [`Site::session`] and [`Session::query`].
+    pub fn in_each_database(&mut self, databases: &[&str], sql: &str) -> Result<(), Cause> {
+        let names: Vec<String> = databases.iter().map(|name| literal(name)).collect();
+        let there = format!(
+            "select datname from pg_database where datallowconn and datname in ({})",
+            names.join(", ")
+        );
+        for row in self.session()?.query(&there)? {
+            self.connect(Manner::Guarded, row.text(0))?.query(sql)?;
+        }
+        Ok(())
+    }
+
+    fn connect(&self, manner: Manner, database: &str) -> Result<Session, Cause> {
         self.owner()?;
         let seen = self.seen()?;
         let sockets = self.sockets(seen.pid_file.as_ref());
         let whose = (self.data_dir.as_path(), seen.pid_file.as_ref());
-        Session::open(&sockets, whose, self.patience, (manner, self.purpose))
+        Session::open(&sockets, whose, self.patience, (manner, self.purpose, database))
             // It may have begun to start or to stop meanwhile.
             .map_err(|refusal| self.seen().unwrap_or(seen).judge(&refusal, self.patience.connect))
     }

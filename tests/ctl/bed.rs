@@ -147,6 +147,20 @@ impl Ctl {
         self
     }
 
+    /// With this on its standard input.
+    pub fn given(mut self, input: &[u8]) -> Ran {
+        let mut child =
+            self.0.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut pipe = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        // It may have read enough, and gone.
+        let writer = std::thread::spawn(move || pipe.write_all(&input).ok());
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        writer.join().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ran { code: status.code().expect("an exit status"), stdout: text(stdout), stderr: text(stderr) }
+    }
+
     pub fn ran(mut self) -> Ran {
         let Output { status, stdout, stderr } = self.0.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -88,3 +88,8 @@ fn the_page_of_the_manager() {
 fn the_page_of_parameters() {
     run("manager-params.md");
 }
+
+#[test]
+fn the_page_of_accounts() {
+    run("manager-account.md");
+}

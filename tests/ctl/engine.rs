@@ -246,6 +246,15 @@ impl Engine {
         kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
     }
 
+    /// How many client sessions it has, by the titles of its processes; no session is needed to see that.
+    pub fn sessions(&self) -> usize {
+        let pid = self.server.as_ref().expect("a server").id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let title = |child: &str| fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        let of_client = |child: &&str| String::from_utf8_lossy(&title(child)).contains("[local] ");
+        children.split_whitespace().filter(of_client).count()
+    }
+
     pub fn server_log(&self) -> String {
         fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
     }
@@ -253,9 +262,45 @@ impl Engine {
     /// psql as the superuser, as the engine's user.
     pub fn psql(&self) -> Command {
         let mut psql = as_engine("psql");
-        psql.arg("-h").arg(self.data()).args(["-U", "postgres", "-d", "postgres"]);
+        let port = fs::read_to_string(self.data().join("postmaster.pid")).ok();
+        let port = port.as_deref().and_then(|text| text.lines().nth(3)).unwrap_or("5432");
+        psql.arg("-h").arg(self.data()).args(["-p", port, "-U", "postgres", "-d", "postgres"]);
         psql.args(["-X", "-At", "-v", "ON_ERROR_STOP=1"]).env("PGCONNECT_TIMEOUT", "10");
         psql
+    }
+
+    /// Whether a role can log in with this password where one is asked for: over TCP, on a port of its own.
+    pub fn logs_in(&self, role: &str, password: &str) -> bool {
+        let mut psql = as_engine("psql");
+        psql.args(["-X", "-At", "-w", "-h", "127.0.0.1", "-d", "postgres", "-c", "select 1"]);
+        psql.arg("-p").arg(self.port().to_string()).arg("-U").arg(role);
+        psql.env("PGPASSWORD", password).env("PGCONNECT_TIMEOUT", "10");
+        psql.output().unwrap().status.success()
+    }
+
+    /// The port that `postmaster.pid` names.
+    pub fn port(&self) -> u16 {
+        self.read("postmaster.pid").lines().nth(3).unwrap().parse().unwrap()
+    }
+
+    /// Starts it on TCP too, on a port that nobody has.
+    pub fn up_on_tcp() -> Self {
+        let mut engine = Self::down();
+        let conf = engine.read("postgresql.conf");
+        for port in (20_000_u16..32_000).map(|port| port ^ (std::process::id() as u16 & 0x7ff)) {
+            if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                engine.write("postgresql.conf", format!("{conf}listen_addresses='127.0.0.1'\nport={port}\n"));
+                engine.spawn(&[]);
+                let up = || engine.command("pg -XAtc").word("select 1").ran().code == 0;
+                until("the server to take connections", || {
+                    up() || engine.server_log().contains("could not bind")
+                });
+                if up() {
+                    return engine;
+                }
+            }
+        }
+        panic!("no free port");
     }
 
     pub fn try_sql(&self, sql: &str) -> Result<String, String> {

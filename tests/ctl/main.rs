@@ -8,6 +8,7 @@
     reason = "test code: a panic is how a test fails, and nothing here is an API"
 )]
 
+mod accounts;
 mod bed;
 mod changes;
 mod documents;

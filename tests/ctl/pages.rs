@@ -2,7 +2,7 @@
 
 use crate::bed::Ctl;
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "status",
     "explain",
     "start",
@@ -15,6 +15,7 @@ const VERBS: [&str; 18] = [
     "logs",
     "health",
     "params",
+    "account",
     "wal",
     "system-identifier",
     "pg",

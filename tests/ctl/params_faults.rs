@@ -86,6 +86,22 @@ fn killed_at_any_time_and_called_again() {
 }
 
 #[test]
+fn t26_it_is_not_done_before_the_postmaster_has_read_its_files() {
+    let engine = Engine::up();
+    until("nobody to be there", || engine.sessions() == 0);
+    let mut child = engine.command("params set work_mem=9MB").spawn();
+    until("its session", || engine.sessions() > 0);
+    // It has its session, and asks the executable for a while.
+    engine.signal(Signal::SIGSTOP);
+    until("the file to be written", || engine.read("postgresql.conf").ends_with("work_mem=9MB\n"));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none(), "nobody has confirmed it");
+    engine.signal(Signal::SIGCONT);
+    assert!(child.wait().unwrap().success());
+    assert_eq!(engine.sql("show work_mem"), "9MB");
+}
+
+#[test]
 fn the_second_of_two_waits_and_says_for_whom() {
     let engine = Engine::up();
     let turn = File::options().read(true).write(true).open(engine.data().join("PG_VERSION")).unwrap();

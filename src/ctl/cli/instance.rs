@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
+use super::account::AccountVerb;
 use super::params::ParamsVerb;
 use crate::ctl::time::parse_span;
 
@@ -14,6 +15,9 @@ pub enum InstanceVerb {
     /// Parameters of an instance: what they are, where they come from, and changing them
     #[command(subcommand)]
     Params(ParamsVerb),
+    /// Accounts of an instance
+    #[command(subcommand)]
+    Account(AccountVerb),
     /// The write-ahead log
     #[command(subcommand)]
     Wal(WalVerb),

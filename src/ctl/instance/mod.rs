@@ -3,9 +3,11 @@
 //! | module | what it does |
 //! |---|---|
 //! | `desk` | the way of each from the command line and back, and its line in `manager.log` |
+//! | `account` | accounts |
 //! | `params` | parameters |
 //! | `small` | those of a few lines: the system identifier, the log's switch, psql |
 
+mod account;
 mod desk;
 mod params;
 mod small;
@@ -23,6 +25,7 @@ use desk::Desk;
 pub(crate) fn run(place: &Place, screen: Screen, verb: InstanceVerb) -> Result<Exit, Failure> {
     let mut desk = Desk::new(place, screen);
     match verb {
+        InstanceVerb::Account(verb) => account::run(&mut desk, verb)?,
         InstanceVerb::Params(verb) => params::run(&mut desk, verb)?,
         InstanceVerb::SystemIdentifier(args) => small::system_identifier(&mut desk, &args)?,
         InstanceVerb::Wal(WalVerb::Switch(args)) => small::wal_switch(&mut desk, &args)?,

@@ -1,0 +1,261 @@
+//! `account`: on a real server.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::bed::{Ran, until};
+use crate::engine::{Engine, refused};
+
+/// What no account may get into a statement by.
+const HOSTILE: [&str; 9] = [
+    "it's",
+    "\"; drop role postgres; --",
+    "'; drop role postgres; --",
+    "a\nb\tc",
+    "back\\slash \\x27 \\'",
+    "%s %d {} $1",
+    "\u{1f418} \u{fc}",
+    "-c",
+    " ",
+];
+
+fn create(engine: &Engine, name: &str, privilege: u8, password: &str) -> Ran {
+    let line = format!("account create --privilege {privilege} --password-stdin --output json --");
+    engine.command(&line).word(name).given(password.as_bytes())
+}
+
+fn done(ran: &Ran) -> Value {
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    ran.json()
+}
+
+fn attributes(engine: &Engine, name: &str) -> String {
+    engine.sql(&format!(
+        "select concat(rolsuper, ' ', rolcreaterole, ' ', rolcreatedb, ' ', rolreplication, ' ', rolcanlogin) from pg_roles where rolname = '{name}'"
+    ))
+}
+
+#[test]
+fn the_classes_of_accounts() {
+    let engine = Engine::up();
+    let table = [
+        ("app", 1, "f t t f t", "normal"),
+        ("admin", 6, "f t t t t", "polar_superuser"),
+        ("aurora", 7, "t f f f t", "superuser"),
+        ("replicator", 15, "t f f t t", "replicator"),
+    ];
+    for (name, privilege, expected, class) in table {
+        let said = engine
+            .command(&format!(
+                "account create {name} --dry-run --privilege {privilege} --password-stdin --output json"
+            ))
+            .given(b"geheim");
+        assert_eq!(done(&said)["changed"], false);
+        assert_eq!(attributes(&engine, name), "", "a dry run makes nothing");
+        let json = done(&create(&engine, name, privilege, "geheim"));
+        assert_eq!(
+            (&json["changed"], &json["result"]["account"]["privilege"]),
+            (&json!(true), &json!(class)),
+            "{json}"
+        );
+        assert_eq!(attributes(&engine, name), expected, "{name}");
+        let again = done(&create(&engine, name, privilege, "geheim"));
+        assert_eq!((&again["changed"], &again["steps"]), (&json!(false), &json!([])), "{name}");
+    }
+    let nearest = done(&create(&engine, "admin", 6, "geheim"));
+    assert!(nearest["notes"][0].as_str().unwrap().contains("no polar_superuser"), "{nearest}");
+    let settings = engine.sql(
+        "select array_to_string(setconfig, '|') from pg_db_role_setting where setrole = 'aurora'::regrole",
+    );
+    assert_eq!(
+        settings,
+        "TimeZone=UTC|DateStyle=ISO, YMD|extra_float_digits=0|lock_timeout=0|statement_timeout=0|temp_file_limit=10000000|\
+         idle_in_transaction_session_timeout=3600000"
+    );
+    let listed = engine.json("account list");
+    let listed: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|role| (role["name"].as_str().unwrap(), role["privilege"].clone(), role["password"].clone()))
+        .collect();
+    assert_eq!(
+        listed,
+        [
+            ("admin", json!("polar_superuser"), json!("scram")),
+            ("app", json!("normal"), json!("scram")),
+            ("aurora", json!("superuser"), json!("scram")),
+            ("postgres", json!("replicator"), json!("none")),
+            ("replicator", json!("replicator"), json!("scram")),
+        ]
+    );
+    assert!(engine.ctl("account list").success().contains("15 (replication superuser)"));
+}
+
+#[test]
+fn the_password_logs_in_and_another_does_not() {
+    let engine = Engine::up_on_tcp();
+    done(&create(&engine, "app", 1, "first\n"));
+    assert!(engine.logs_in("app", "first") && !engine.logs_in("app", "second"));
+    let file = engine.dir.path().join("password");
+    for password in ["second", "it's \\ \" %s \u{1f418}"] {
+        fs::write(&file, format!("{password}\n")).unwrap();
+        let alter =
+            || engine.command("account alter app --output json").option("--password-file", &file).ran();
+        assert_eq!(done(&alter())["changed"], true);
+        assert_eq!(done(&alter())["changed"], false, "the same password is known again by its verifier");
+        assert!(engine.logs_in("app", password) && !engine.logs_in("app", "first"));
+    }
+    // A verifier of the old kind is replaced.
+    engine.sql("set password_encryption = 'md5'; alter role app password 'third'");
+    assert_eq!(
+        done(&create(&engine, "app", 1, "third"))["steps"],
+        json!(["store a SCRAM verifier of the password"])
+    );
+    assert!(engine.logs_in("app", "third"));
+    let json = engine.json("account alter app --privilege 7");
+    assert_eq!(json["changed"], true);
+    assert_eq!(attributes(&engine, "app"), "t f f f t");
+    assert!(engine.logs_in("app", "third"), "the password stays");
+}
+
+#[test]
+fn hostile_names_and_passwords_are_names_and_passwords() {
+    let engine = Engine::up();
+    for name in HOSTILE {
+        done(&create(&engine, name, 1, name));
+        assert_eq!(done(&create(&engine, name, 1, name))["changed"], false, "{name:?}");
+    }
+    let names =
+        engine.sql("select array_to_json(array_agg(rolname order by oid)) from pg_roles where oid > 16000");
+    assert_eq!(serde_json::from_str::<Vec<String>>(&names).unwrap(), HOSTILE);
+    for name in HOSTILE {
+        assert_eq!(
+            done(&engine.command("account drop --output json --").word(name).ran())["changed"],
+            true,
+            "{name:?}"
+        );
+    }
+    assert_eq!(engine.sql("select count(*) from pg_roles where oid > 16000"), "0");
+    assert_eq!(engine.sql("select rolsuper from pg_roles where rolname = 'postgres'"), "t");
+    for name in ["", "pg_monitor", "public", &"x".repeat(64), &"x".repeat(100_000)] {
+        refused(&create(&engine, name, 1, "geheim"), 1, "bad_name");
+    }
+    for password in [&b""[..], b"\n", b"a\0b", b"\xff", &vec![b'x'; 1 << 20]] {
+        let ran =
+            engine.command("account create app --privilege 1 --password-stdin --output json").given(password);
+        refused(&ran, 1, "bad_password");
+    }
+    assert!(engine.manager_log().iter().all(|line| line.contains(" - account ")), "one line an operation");
+}
+
+#[test]
+fn no_password_and_no_verifier_is_seen_anywhere() {
+    let mut engine = Engine::down();
+    let conf = engine.read("postgresql.conf");
+    engine.write("postgresql.conf", format!("{conf}log_statement=all\nlog_min_duration_statement=0\n"));
+    engine.start();
+    let ran = create(&engine, "app", 7, "geheim-123");
+    done(&ran);
+    // One that fails in the middle of its transaction.
+    engine.sql(
+        "create function no() returns event_trigger language plpgsql as $$ begin raise 'not today'; end $$; \
+                create table t(); drop table t",
+    );
+    let stored = engine.sql("select rolpassword from pg_authid where rolname = 'app'");
+    assert!(engine.server_log().contains("create function no()"), "the log has statements");
+    let log = engine.server_log().replace(&format!("{stored}x"), "");
+    for text in
+        [ran.stdout, log, engine.manager_log().join("\n"), engine.ctl("account list --output json").stdout]
+    {
+        assert!(!text.contains("geheim-123") && !text.contains("SCRAM-SHA-256$"), "{text}");
+    }
+    let usage = engine.ctl("account create app --privilege 1 --password geheim");
+    assert_eq!(usage.code, 2, "a password is no argument");
+}
+
+#[test]
+fn drop_ends_sessions_and_is_refused_where_something_is_owned() {
+    let engine = Engine::up();
+    done(&create(&engine, "app", 1, "geheim"));
+    engine.sql("create schema app authorization app");
+    let ran = engine.ctl("account drop app --output json");
+    refused(&ran, 1, "sql");
+    assert!(ran.stdout.contains("owner of schema app"), "{ran:?}");
+    engine.sql("drop schema app");
+    // A session of the role.
+    let mut psql = engine.psql();
+    let mut session =
+        psql.args(["-c", "set session authorization app", "-c", "select pg_sleep(600)"]).spawn().unwrap();
+    let of_app = "select count(*) from pg_stat_activity where query like '%pg_sleep(600)%' and pid <> pg_backend_pid()";
+    until("the session", || engine.sql(of_app) == "1");
+    let dropped = engine.json("account drop app");
+    assert_eq!(dropped["changed"], true);
+    session.kill().unwrap();
+    session.wait().unwrap();
+    assert_eq!(engine.json("account drop app")["changed"], false, "it is gone");
+    assert_eq!(attributes(&engine, "app"), "");
+}
+
+#[test]
+fn who_cannot_be_changed() {
+    let engine = Engine::up();
+    refused(&create(&engine, "postgres", 1, "geheim"), 1, "bad_name");
+    refused(&engine.ctl("account drop postgres --output json"), 1, "bad_name");
+    refused(&engine.ctl("account alter nobody --privilege 1 --output json"), 1, "no_such_account");
+    refused(&create(&engine, "app", 18, "geheim"), 2, "usage");
+    refused(&engine.ctl("account alter app --output json"), 2, "usage");
+    assert_eq!(engine.sql("select rolsuper from pg_roles where rolname = 'postgres'"), "t");
+    // Its password may be.
+    let ran = engine.command("account alter postgres --password-stdin --output json").given(b"geheim");
+    assert_eq!(done(&ran)["changed"], true);
+}
+
+const LINES: [&str; 3] = ["account create app --privilege 1", "account drop app", "account list"];
+
+#[test]
+fn engines_that_cannot_be_asked() {
+    let mut engine = Engine::up();
+    let check = |engine: &Engine, code: i32, word: &str| {
+        for line in LINES {
+            refused(&engine.ctl(&format!("{line} --output json --timeout 1s")), code, word);
+        }
+    };
+    engine.signal(Signal::SIGSTOP);
+    check(&engine, 5, "hung");
+    engine.signal(Signal::SIGCONT);
+    engine.stop();
+    check(&engine, 3, "not_running");
+    engine.write("ins_lock", "");
+    check(&engine, 3, "locked");
+    check(&Engine::recovering(), 3, "starting");
+    let engine = Engine::up();
+    let _crowd = engine.take_all_connections();
+    check(&engine, 1, "overloaded");
+}
+
+#[test]
+fn a_standby_is_read_only() {
+    let primary = Engine::up();
+    let standby = Engine::standby_of(&primary);
+    for line in &LINES[..2] {
+        refused(&standby.ctl(&format!("{line} --output json")), 1, "standby");
+    }
+    assert_eq!(standby.json("account list").as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn two_at_once_make_one_account() {
+    let engine = Engine::up();
+    let line = "account create app --privilege 7";
+    let children: Vec<_> = (0..4).map(|_| engine.command(line).spawn()).collect();
+    let mut changed = 0;
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        changed += usize::from(String::from_utf8_lossy(&output.stdout).contains("create the role"));
+    }
+    assert_eq!(changed, 1);
+}
