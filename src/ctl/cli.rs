@@ -124,8 +124,12 @@ pub enum Verb {
     /// For HEALTHCHECK and probes: 0, or 3 where it is not so
     Health {
         /// All engines accept connections (the default)
-        #[arg(long, conflicts_with = "live")]
+        #[arg(long, conflicts_with_all = ["live", "sql"])]
         ready: bool,
+        /// All engines answer `select 1`, by their data volumes alone; also where no supervisor is reached, and with
+        /// --data-dir
+        #[arg(long, conflicts_with = "live")]
+        sql: bool,
         /// The supervisor answers and no engine has given up; one that is locked, stopped or recovering is live
         #[arg(long)]
         live: bool,

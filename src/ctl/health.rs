@@ -1,22 +1,34 @@
-//! `polarctl health`: for HEALTHCHECK and probes.
+//! `polarctl health`: for HEALTHCHECK and probes, by the supervisor or by the data volume alone.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::failure::{Exit, Failure};
-use super::place::{Place, is_engine, statuses};
+use super::instance::Desk;
+use super::place::{Place, Reach, is_engine, statuses};
 use super::screen::{Colour, Screen, Table};
 use super::volume;
 use crate::control::protocol::Status;
+use crate::manager::{Cause, health};
 
 /// Says whether the engines are live, or ready.
 ///
 /// # Errors
-/// The supervisor did not tell.
-pub(crate) fn run(place: &Place, screen: Screen, live: bool) -> Result<Exit, Failure> {
+/// The supervisor did not tell, and neither did the data volume.
+pub(crate) fn run(place: &Place, screen: Screen, live: bool, sql: bool) -> Result<Exit, Failure> {
     let tried = "asking for the health";
-    let mut client = place.supervisor(tried)?;
+    if sql {
+        return by_sql(place, screen);
+    }
+    let mut client = if live {
+        place.supervisor(tried)?
+    } else {
+        match place.reach(tried, None)? {
+            Reach::Supervisor(client) => client,
+            Reach::Volumes(..) => return by_sql(place, screen),
+        }
+    };
     let mut all = statuses(&mut client, tried, None)?;
     all.retain(is_engine);
     let judged: Vec<(Status, Option<String>)> = all
@@ -48,6 +60,43 @@ pub(crate) fn run(place: &Place, screen: Screen, live: bool) -> Result<Exit, Fai
         screen.text(&table.render(screen))?;
     }
     Ok(if good { Exit::Done } else { Exit::NotRunning })
+}
+
+/// Says whether the engines answer `select 1`, and why not.
+fn by_sql(place: &Place, screen: Screen) -> Result<Exit, Failure> {
+    let mut desk = Desk::new(place, screen);
+    let mut engines = Vec::new();
+    let mut table = Table::new(&["DATA", "HEALTH"]);
+    let mut exit = Exit::Done;
+    for mut site in place.instances("health", None)? {
+        site.purpose = "health";
+        let checked = health::check(&mut site);
+        desk.record("health", &checked.as_ref().map(|_| "select 1 is answered".to_owned()), "");
+        let data_dir = site.data_dir.display().to_string();
+        let (text, colour) = match &checked {
+            Ok(took) => {
+                (format!("select 1 answered in {:.1} ms", took.as_secs_f64() * 1000.0), Colour::Green)
+            }
+            Err(cause) => (format!("{}: {cause}; {}", cause.code(), cause.next()), Colour::Red),
+        };
+        if let Err(cause) = &checked {
+            exit =
+                if matches!(cause, Cause::NotPermitted(_)) { Exit::NotPermitted } else { Exit::NotRunning };
+        }
+        table.row(vec![(data_dir.clone(), None), (text, Some(colour))]);
+        engines.push(json!({
+            "data_dir": data_dir, "ready": checked.is_ok(),
+            "code": checked.as_ref().err().map(Cause::code),
+            "trouble": checked.as_ref().err().map(|cause| format!("{cause}; {}", cause.next())),
+            "milliseconds": checked.as_ref().ok().map(|took| took.as_secs_f64() * 1000.0),
+        }));
+    }
+    if screen.json {
+        screen.document(&json!({ "ready": exit == Exit::Done, "engines": engines }))?;
+    } else {
+        screen.text(&table.render(screen))?;
+    }
+    Ok(exit)
 }
 
 /// Why an engine is not live; one that is locked, stopped or recovering is.

@@ -85,7 +85,7 @@ fn run(screen: Screen, cli: Cli) -> Result<Exit, Failure> {
         Verb::Logs { program, follow, lines } => {
             logs::run(place, screen, program.as_deref(), follow, lines).map(done)
         }
-        Verb::Health { live, .. } => health::run(place, screen, live),
+        Verb::Health { live, sql, .. } => health::run(place, screen, live, sql),
         Verb::Instance(verb) => instance::run(place, screen, verb),
         Verb::Serve { listen } => serve(place, listen).map(done),
         Verb::Completions { .. } | Verb::Man { .. } => Ok(Exit::Done),

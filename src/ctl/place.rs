@@ -169,25 +169,44 @@ impl Place {
     /// # Errors
     /// There is none of this name, or several and none is named.
     pub(crate) fn instance(&self, tried: &str, program: Option<&str>) -> Result<Site, Failure> {
-        let volumes = self.volumes(program)?;
-        let [volume] = volumes.as_slice() else {
-            let names: Vec<String> = volumes.iter().map(Volume::title).collect();
-            let text = format!("{tried}: there are several engines; name one: --program {}", names.join("|"));
-            return Err(Failure::new(Exit::Usage, "usage", text));
-        };
-        let mut site = Site::new(volume.data_dir.clone());
-        site.lock_file = volume.lock_file.clone();
+        let mut all = self.instances(tried, program)?;
+        match (all.pop(), all.is_empty()) {
+            (Some(site), true) => Ok(site),
+            _ => {
+                let names: Vec<String> = self.volumes(program)?.iter().map(Volume::title).collect();
+                let text =
+                    format!("{tried}: there are several engines; name one: --program {}", names.join("|"));
+                Err(Failure::new(Exit::Usage, "usage", text))
+            }
+        }
+    }
+
+    /// The same, of all that are meant.
+    ///
+    /// # Errors
+    /// There is none of this name.
+    pub(crate) fn instances(&self, tried: &str, program: Option<&str>) -> Result<Vec<Site>, Failure> {
+        let volumes = self.volumes(program).map_err(|mut failure| {
+            failure.message = format!("{tried}: {}", failure.message);
+            failure
+        })?;
+        Ok(volumes.into_iter().map(|volume| self.site(volume)).collect())
+    }
+
+    fn site(&self, volume: Volume) -> Site {
+        let mut site = Site::new(volume.data_dir);
+        site.lock_file = volume.lock_file;
         let programs = self.config.iter().flat_map(|config| &config.programs);
         let mut engines = programs.filter_map(|program| program.kind.engine());
         // What is configured tells of another data directory's server nothing but where the executables are.
-        if let Some(engine) = engines.clone().find(|engine| engine.data_dir == volume.data_dir) {
+        if let Some(engine) = engines.clone().find(|engine| engine.data_dir == site.data_dir) {
             site.socket_dirs = engine.socket_dir.clone();
             site.port = Some(engine.port);
             site.bin_dir = engine.bin_dir.clone();
         } else {
             site.bin_dir = engines.find_map(|engine| engine.bin_dir.clone());
         }
-        Ok(site)
+        site
     }
 
     /// The supervisor's socket.
@@ -212,7 +231,7 @@ impl Place {
     pub(crate) fn supervisor(&self, tried: &str) -> Result<Client, Failure> {
         if self.args.data_dir.is_some() && self.args.socket.is_none() {
             let text = format!(
-                "{tried}: --data-dir is for lock, unlock, stop and start; leave it out, or give --socket too"
+                "{tried}: --data-dir is for what goes by the data volume alone; leave it out, or give --socket too"
             );
             return Err(Failure::new(Exit::Usage, "usage", text));
         }

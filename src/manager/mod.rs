@@ -11,6 +11,7 @@
 //! | [`session`] | SQL as the instance's superuser over a socket, within limits of time |
 //! | [`refusal`] | what it means that no session came about |
 //! | [`turn`] | one operation at a time on an instance |
+//! | [`health`] | `select 1`, and why it fails |
 //! | [`identity`], [`wal`] | the system identifier; ending a segment of the log |
 //! | [`account`] | accounts |
 //! | [`params`] | parameters: what they are, and changing them |
@@ -20,6 +21,7 @@
 
 pub mod account;
 pub mod cause;
+pub mod health;
 pub mod identity;
 pub mod log;
 pub mod operation;

@@ -16,6 +16,9 @@ fn all_refused(engine: &Engine, code: i32, word: &str) {
     for line in NEED_A_SERVER {
         refused(&engine.ctl(&format!("{line} --output json --timeout 1s")), code, word);
     }
+    // To a probe there are two answers alone; why is told.
+    let ran = engine.ctl("health --output json");
+    assert_eq!((ran.code, ran.json()["engines"][0]["code"].as_str()), (3, Some(word)), "{ran:?}");
 }
 
 #[test]
@@ -103,6 +106,23 @@ fn the_system_identifier_whatever_the_engine_does() {
     // A node on shared storage has none; the engine itself is asked.
     fs::remove_file(engine.data().join("global/pg_control")).unwrap();
     refused(&engine.ctl("system-identifier --output json"), 1, "no_control_file");
+}
+
+#[test]
+fn health_is_select_1() {
+    let engine = Engine::up();
+    let before = engine.manager_log().len();
+    for line in ["health", "health --sql", "health --ready"] {
+        let json = engine.json(line);
+        assert_eq!((&json["ready"], &json["engines"][0]["ready"]), (&json!(true), &json!(true)), "{line}");
+        assert!(json["engines"][0]["milliseconds"].as_f64().unwrap() > 0.0);
+    }
+    assert!(engine.ctl("health").success().contains("select 1 answered in "));
+    assert_eq!(engine.manager_log().len(), before + 4);
+    // What nobody but a supervisor can tell.
+    assert_eq!(engine.ctl("health --live").code, 2);
+    let ran = Ctl::as_uid(65_534, "health").option("--data-dir", &engine.data()).ran();
+    assert_eq!(ran.code, 77, "{ran:?}");
 }
 
 #[test]

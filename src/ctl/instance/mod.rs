@@ -16,7 +16,7 @@ use super::cli::instance::{InstanceVerb, WalVerb};
 use super::failure::{Exit, Failure};
 use super::place::Place;
 use super::screen::Screen;
-use desk::Desk;
+pub(crate) use desk::Desk;
 
 /// Does it.
 ///
