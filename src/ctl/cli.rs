@@ -3,6 +3,7 @@
 pub mod account;
 pub mod instance;
 pub mod params;
+pub mod replica;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -14,6 +14,7 @@
 //! | [`health`] | `select 1`, and why it fails |
 //! | [`identity`], [`wal`] | the system identifier; ending a segment of the log |
 //! | [`account`] | accounts |
+//! | [`replica`] | replicas: slots, role, `pg_hba.conf`, `synchronous_standby_names` |
 //! | [`params`] | parameters: what they are, and changing them |
 //! | [`program`] | running a program of the engine, as its user |
 //! | [`log`] | `manager.log`: one line an operation, of many processes at once |
@@ -29,6 +30,7 @@ pub mod params;
 pub mod program;
 pub mod random;
 pub mod refusal;
+pub mod replica;
 pub mod session;
 pub mod site;
 pub mod turn;

@@ -93,3 +93,8 @@ fn the_page_of_parameters() {
 fn the_page_of_accounts() {
     run("manager-account.md");
 }
+
+#[test]
+fn the_page_of_replicas() {
+    run("manager-replica.md");
+}

@@ -171,6 +171,11 @@ impl Engine {
 
     /// A standby of another one, streaming from it.
     pub fn standby_of(primary: &Engine) -> Self {
+        Self::standby_with(primary, "")
+    }
+
+    /// The same with these settings.
+    pub fn standby_with(primary: &Engine, settings: &str) -> Self {
         let dir = folder();
         own(dir.path());
         let mut backup = as_engine("pg_basebackup");
@@ -182,6 +187,7 @@ impl Engine {
         let mut engine = Engine { dir, _disk: None, server: None };
         // The primary's, whose socket lies in its data directory.
         fs::remove_file(engine.data().join(".s.PGSQL.5432.lock")).unwrap();
+        engine.write("postgresql.conf", engine.read("postgresql.conf") + settings);
         engine.make_log_dir();
         engine.start();
         engine

@@ -21,5 +21,6 @@ mod pages;
 mod params;
 mod params_faults;
 mod reads;
+mod replicas;
 mod terminal;
 mod volumes;

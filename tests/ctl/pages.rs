@@ -2,7 +2,7 @@
 
 use crate::bed::Ctl;
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "status",
     "explain",
     "start",
@@ -16,6 +16,7 @@ const VERBS: [&str; 19] = [
     "health",
     "params",
     "account",
+    "replica",
     "wal",
     "system-identifier",
     "pg",

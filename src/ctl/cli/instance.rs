@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::account::AccountVerb;
 use super::params::ParamsVerb;
+use super::replica::ReplicaVerb;
 use crate::ctl::time::parse_span;
 
 /// Operations on an instance.
@@ -18,6 +19,9 @@ pub enum InstanceVerb {
     /// Accounts of an instance
     #[command(subcommand)]
     Account(AccountVerb),
+    /// Replicas of an instance, as its primary sees them
+    #[command(subcommand)]
+    Replica(ReplicaVerb),
     /// The write-ahead log
     #[command(subcommand)]
     Wal(WalVerb),

@@ -54,7 +54,7 @@ fn make(
     password: &PasswordArgs,
     change: &DoArgs,
 ) -> Result<(), Failure> {
-    let asked = privilege.and_then(|privilege| Ok((privilege, read(password)?)));
+    let asked = privilege.and_then(|privilege| Ok((privilege, read_password(password)?)));
     let asked = asked.and_then(|asked| match asked {
         (None, None) => {
             let next = "give --privilege N, --password-file FILE or --password-stdin";
@@ -70,7 +70,11 @@ fn make(
     desk.change(&make, &make.name, change, |seen| json!({ "account": seen.role }))
 }
 
-fn read(args: &PasswordArgs) -> Result<Option<Password>, Cause> {
+/// The password that is asked for, where one is.
+///
+/// # Errors
+/// It cannot be read, or can be nobody's password.
+pub(super) fn read_password(args: &PasswordArgs) -> Result<Option<Password>, Cause> {
     if args.password_stdin {
         return Password::read(io::stdin().lock()).map(Some);
     }

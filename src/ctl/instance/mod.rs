@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `desk` | the way of each from the command line and back, and its line in `manager.log` |
 //! | `account` | accounts |
+//! | `replica` | replicas |
 //! | `params` | parameters |
 //! | `small` | those of a few lines: the system identifier, the log's switch, psql |
 
 mod account;
 mod desk;
 mod params;
+mod replica;
 mod small;
 
 use super::cli::instance::{InstanceVerb, WalVerb};
@@ -25,6 +27,7 @@ pub(crate) use desk::Desk;
 pub(crate) fn run(place: &Place, screen: Screen, verb: InstanceVerb) -> Result<Exit, Failure> {
     let mut desk = Desk::new(place, screen);
     match verb {
+        InstanceVerb::Replica(verb) => replica::run(&mut desk, verb)?,
         InstanceVerb::Account(verb) => account::run(&mut desk, verb)?,
         InstanceVerb::Params(verb) => params::run(&mut desk, verb)?,
         InstanceVerb::SystemIdentifier(args) => small::system_identifier(&mut desk, &args)?,

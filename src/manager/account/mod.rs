@@ -14,7 +14,7 @@ mod privilege;
 mod remove;
 mod role;
 
-pub use make::Make;
+pub use make::{Make, Seen as MakeSeen, Step as MakeStep};
 pub use password::Password;
 pub use privilege::Privilege;
 pub use remove::Remove;

@@ -67,6 +67,14 @@ pub(super) fn carry_out(steps: &[Step], seen: &Seen, site: &mut Site) -> Result<
     Ok(())
 }
 
+/// Replaces a file of the instance by one with this content; owner and mode stay.
+///
+/// # Errors
+/// It could not be; the old one is as it was.
+pub fn put_file(site: &Site, path: &Path, content: &[u8]) -> Result<(), Cause> {
+    put(site, path, &candidate(site, path, content)?)
+}
+
 fn put(site: &Site, path: &Path, candidate: &Candidate) -> Result<(), Cause> {
     site.as_owner(|| candidate.put_in_place())?.map_err(|error| Cause::of_file(path, error))
 }

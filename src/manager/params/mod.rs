@@ -22,7 +22,9 @@ mod report;
 mod rows;
 mod validate;
 
-pub use change::{Change, Scope, Wish};
+pub use apply::put_file;
+pub use change::{Change, Scope, Seen, Step, Wish};
 pub use name::{assignment, checked_name, shown};
 pub use refresh::Refresh;
+pub use reload::reload_files;
 pub use report::{Difference, Entry, diff, get};

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::manager::cause::Cause;
 use crate::manager::session::Session;
+use crate::manager::site::Site;
 
 /// It takes milliseconds; a postmaster that is busy forking may need longer.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -51,6 +52,14 @@ pub(super) fn reload(session: &mut Session) -> Result<Vec<Mistake>, Cause> {
         std::thread::sleep(POLL);
     }
     mistakes(session)
+}
+
+/// Has the server read its files, confirmed; what in them does not hold is passed over.
+///
+/// # Errors
+/// It did not read them in time, or no session comes about.
+pub fn reload_files(site: &mut Site) -> Result<(), Cause> {
+    reload(site.plain_session()?).map(|_| ())
 }
 
 /// What in the files does not hold.
