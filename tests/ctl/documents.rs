@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::bed::Ctl;
 use crate::engine::Engine;
 
 /// A command line of a page, and what it prints.
@@ -76,6 +77,23 @@ fn what_fits() {
         ("...", "", true),
     ] {
         assert_eq!(fits(pattern, line), good, "{pattern} {line}");
+    }
+}
+
+#[test]
+fn the_operations_of_the_readmes_are_verbs() {
+    let verbs = |name: &str| -> Vec<String> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        let text = fs::read_to_string(path).unwrap();
+        let rows = text.lines().filter(|line| line.starts_with("| ") && line.contains("`polarctl "));
+        let lines = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
+        lines.filter_map(|line| line.strip_prefix("polarctl ")).map(str::to_owned).collect()
+    };
+    let english = verbs("README.md");
+    assert_eq!(english, verbs("README-CN.md"));
+    assert_eq!(english.len(), 9, "{english:?}");
+    for line in english {
+        assert_eq!(Ctl::new(&format!("{line} --help")).ran().code, 0, "{line}");
     }
 }
 

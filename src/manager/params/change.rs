@@ -260,17 +260,15 @@ impl Change {
         running: Option<&BTreeMap<String, Setting>>,
     ) -> Result<Result<BTreeMap<String, String>, String>, Cause> {
         let mut values = BTreeMap::new();
-        // One that is always there tells whether the files hold at all.
-        let mut names = vec!["port"];
         // An extension's own parameter is known to nobody where no file sets it and no library is loaded.
         let known =
             |name: &str| !name.contains('.') && running.is_none_or(|running| running.contains_key(name));
-        names.extend(
-            self.wishes
-                .iter()
-                .filter(|(name, wish)| matches!(wish, Wish::Set(_)) || known(name))
-                .map(|(name, _)| name.as_str()),
-        );
+        let asked = |(name, wish): &(&String, &Wish)| matches!(wish, Wish::Set(_)) || known(name);
+        let mut names: Vec<&str> = self.wishes.iter().filter(asked).map(|(name, _)| name.as_str()).collect();
+        if names.is_empty() {
+            // One that is always there tells whether the files hold at all.
+            names.push("port");
+        }
         for name in names {
             let verdict: Verdict = validate::value(site, name, conf, path)?;
             match verdict {
