@@ -82,7 +82,12 @@ fn exchange(line: &mut Vec<u8>, value: &str) {
     let text: String = line.iter().take(end).map(|byte| char::from(*byte)).collect();
     let Some(range) = value_range(&text) else { return };
     let count = |upto: usize| text.get(..upto).map_or(0, |text| text.chars().count());
-    line.splice(count(range.start)..count(range.end), written(value).into_bytes());
+    let mut put = written(value).into_bytes();
+    // A quote parts a name from its value (`port'5432'`), a plain word does not.
+    if !text.get(..range.start).is_some_and(|before| before.ends_with([' ', '\t', '\r', '='])) {
+        put.insert(0, b'=');
+    }
+    line.splice(count(range.start)..count(range.end), put);
 }
 
 #[cfg(test)]
@@ -109,6 +114,8 @@ mod tests {
             ("a = 2", "a = 2\nport=1\n"),
             ("", "port=1\n"),
             (r"port=\:\=1", "port=1"),
+            ("port'5432' # c", "port=1 # c"),
+            (r"port\5432", "port=1"),
         ];
         for (before, after) in table {
             assert_eq!(set(before, "port", "1", Where::InPlace), after, "{before}");
