@@ -131,6 +131,45 @@ fn t24_what_the_server_alone_refuses_is_taken_back() {
 }
 
 #[test]
+fn t24_what_would_keep_it_from_starting_is_refused() {
+    let mut engine = Engine::up();
+    let before = conf(&engine);
+    for line in [
+        "superuser_reserved_connections=12",
+        "max_connections=2",
+        "wal_level=minimal",
+        "shared_preload_libraries=no_such_library",
+        "shared_preload_libraries=auto_explain,$libdir/nothing",
+    ] {
+        refused(&set(&engine, line), 1, "invalid_value");
+        assert_eq!(conf(&engine), before, "{line}");
+    }
+    let line = "params set wal_level=minimal max_wal_senders=0 shared_preload_libraries=auto_explain max_connections=6";
+    assert_eq!(engine.json(line)["changed"], true);
+    engine.stop();
+    engine.start();
+    assert_eq!(show(&engine, "wal_level"), "minimal");
+}
+
+#[test]
+fn t25_a_standby_has_no_less_than_its_primary() {
+    let mut primary = Engine::up();
+    let mut standby = Engine::standby_of(&primary);
+    let before = conf(&standby);
+    refused(&set(&standby, "max_connections=11"), 1, "invalid_value");
+    standby.stop();
+    refused(&set(&standby, "max_connections=11"), 1, "invalid_value");
+    assert_eq!(conf(&standby), before);
+    // More goes on the standby first, less on the primary.
+    standby.json("params set max_connections=14");
+    standby.start();
+    primary.json("params set max_connections=11");
+    primary.stop();
+    primary.start();
+    crate::bed::until("the standby to hear of it", || set(&standby, "max_connections=11").code == 0);
+}
+
+#[test]
 fn t26_when_it_is_done_the_server_has_it() {
     let engine = Engine::up();
     for number in 5..15 {

@@ -8,6 +8,7 @@ use super::apply;
 use super::name::{is_node_specific, shown};
 use super::rows::{self, Setting};
 use super::validate::{self, Verdict};
+use super::{evidence, start};
 use crate::engine::conf::{self, Candidate, Document, Layer, Trace, Where};
 use crate::engine::flavor;
 use crate::manager::cause::Cause;
@@ -113,6 +114,10 @@ pub struct Seen {
     pub(super) verdict: Result<BTreeMap<String, String>, String>,
     /// Whether it is PolarDB.
     pub(super) polardb: bool,
+    /// What its primary has, of a standby.
+    floors: BTreeMap<&'static str, u64>,
+    /// Libraries that are to be loaded at the start and are not there.
+    missing: Vec<String>,
 }
 
 impl Operation for Change {
@@ -140,14 +145,28 @@ impl Operation for Change {
         let conf = candidate.as_ref().map_or(path.as_path(), Candidate::path);
         let verdict = self.ask_engine(site, conf, &path, running.as_ref())?;
         let polardb = site.bin_dir().is_ok_and(|dir| flavor::is_polardb(&dir));
-        Ok(Seen { path, before, after, candidate, trace, running, verdict, polardb })
+        let floors = if self.wishes.keys().any(|name| start::has_floor(name)) {
+            evidence::floors(site, running.is_some())?
+        } else {
+            BTreeMap::new()
+        };
+        let missing = match (self.wishes.get(evidence::PRELOAD), running.is_some()) {
+            (Some(Wish::Set(list)), true) => evidence::missing_libraries(site, list)?,
+            _ => Vec::new(),
+        };
+        Ok(Seen { path, before, after, candidate, trace, running, verdict, polardb, floors, missing })
     }
 
     fn plan(&self, seen: &Seen) -> Result<Plan<Step>, Cause> {
         if self.scope == Scope::Cluster {
             return self.cluster_plan(seen);
         }
-        if let Err(words) = &seen.verdict {
+        let start = seen.verdict.as_ref().map_err(Clone::clone);
+        let start = start.and_then(|values| start::check(values, &seen.floors)).and_then(|()| {
+            let what = || format!("there is no library {}", seen.missing.join(", "));
+            if seen.missing.is_empty() { Ok(()) } else { Err(what()) }
+        });
+        if let Err(words) = start {
             let next = "correct it: nothing was changed";
             return Err(Cause::invalid(
                 "invalid_value",
@@ -269,6 +288,9 @@ impl Change {
             // One that is always there tells whether the files hold at all.
             names.push("port");
         }
+        names.extend(
+            start::needed(self.wishes.keys()).iter().filter(|name| !self.wishes.contains_key(**name)),
+        );
         for name in names {
             let verdict: Verdict = validate::value(site, name, conf, path)?;
             match verdict {

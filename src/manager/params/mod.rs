@@ -5,6 +5,7 @@
 //! | `name` | names: whether they are any, which belong to one node alone, whose values are secrets |
 //! | `rows` | what the running server says of parameters |
 //! | `validate` | asking the engine's own executable about a candidate |
+//! | `start`, `evidence` | what keeps an engine from starting that its executable does not look at |
 //! | `change` | `params set` and `unset`: what is found out, and what is decided |
 //! | `apply` | writing, reloading, taking back |
 //! | `reload` | having files read, and the server's word that they were |
@@ -14,12 +15,14 @@
 
 mod apply;
 mod change;
+mod evidence;
 pub mod history;
 mod name;
 mod refresh;
 mod reload;
 mod report;
 mod rows;
+mod start;
 mod validate;
 
 pub use apply::put_file;
