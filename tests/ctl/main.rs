@@ -15,6 +15,7 @@ mod documents;
 mod engine;
 mod exit_statuses;
 mod instance;
+mod killed;
 mod locks;
 mod manager_log;
 mod pages;
