@@ -41,15 +41,18 @@ pub(crate) fn make(name: &str, file: &Path, lock: &Lock, force: bool) -> Result<
     let tried = format!("lock of {name}");
     match lock_file::make(file, lock, force).map_err(|error| Failure::of_file(&tried, file, &error))? {
         Done::Yes | Done::Nothing => Ok(()),
-        Done::Theirs(there) => {
-            let text = format!(
-                "{tried}: {} is there already, {}; it locks as well, and was left as it is (--force replaces it)",
-                there.file,
-                lock_file::in_words(&there)
-            );
-            Err(Failure::failed("locked_by_other", text))
-        }
+        Done::Theirs(there) => Err(other_locks(&tried, &there)),
     }
+}
+
+/// Somebody else's lock is where one was to be made.
+pub(crate) fn other_locks(tried: &str, there: &Lock) -> Failure {
+    let text = format!(
+        "{tried}: {} is there already, {}; it locks as well, and was left as it is (--force replaces it)",
+        there.file,
+        lock_file::in_words(there)
+    );
+    Failure::failed("locked_by_other", text)
 }
 
 /// Removes a lock file; `false`: there was none.
@@ -63,16 +66,20 @@ pub(crate) fn remove(tried: &str, file: &Path, kind: &str, force: bool) -> Resul
     {
         Done::Yes => Ok(true),
         Done::Nothing => Ok(false),
-        Done::Theirs(there) => {
-            let text = format!(
-                "{tried}: {} was left as it is: it is not of kind {kind} by {owner}, but {}; if nobody needs it any more: polarctl unlock \
-                 --force",
-                there.file,
-                lock_file::in_words(&there)
-            );
-            Err(Failure::failed("locked_by_other", text))
-        }
+        Done::Theirs(there) => Err(not_ours(tried, &there, kind)),
     }
+}
+
+/// Somebody else's lock is where one was to be removed.
+pub(crate) fn not_ours(tried: &str, there: &Lock, kind: &str) -> Failure {
+    let text = format!(
+        "{tried}: {} was left as it is: it is not of kind {kind} by {}, but {}; if nobody needs it any more: polarctl unlock \
+         --force",
+        there.file,
+        user::own(),
+        lock_file::in_words(there)
+    );
+    Failure::failed("locked_by_other", text)
 }
 
 /// `lock`.

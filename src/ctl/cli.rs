@@ -14,6 +14,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::time::{parse_span, parse_until};
 use crate::control::protocol::Mode;
 
+/// The kind of lock that is no lock file.
+pub const DISKFULL: &str = "diskfull";
+
 /// What stands behind the options in `--help`.
 const EXIT: &str = "\
 Exit status:
@@ -97,9 +100,10 @@ pub enum Verb {
     Restart(EndArgs),
     /// Has the configuration read again; what did not change is not touched
     Reload(ChangeArgs),
-    /// Stops an engine and holds it down by its lock file, over restarts of the container too
+    /// Stops an engine and holds it down by its lock file, over restarts of the container too; against a full disk: lets it
+    /// run, and normal users read only
     Lock(LockArgs),
-    /// Removes the lock file
+    /// Removes the lock file; against a full disk: lets normal users write
     Unlock(UnlockArgs),
     /// What happened, the oldest first
     Events {
@@ -234,15 +238,20 @@ pub struct LockArgs {
     /// Replace a lock of another owner or kind
     #[arg(long)]
     pub force: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
-/// The kinds of locks that are lock files.
+/// The kinds of locks: lock files, but for the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LockKind {
     /// The instance has expired.
     Expired,
     /// People work at it.
     Maintenance,
+    /// Its disk is full.
+    Diskfull,
 }
 
 impl LockKind {
@@ -252,6 +261,7 @@ impl LockKind {
         match self {
             LockKind::Expired => "expired",
             LockKind::Maintenance => "maintenance",
+            LockKind::Diskfull => DISKFULL,
         }
     }
 }
@@ -268,6 +278,9 @@ pub struct UnlockArgs {
     /// A lock of another owner or kind too
     #[arg(long)]
     pub force: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 #[cfg(test)]
@@ -323,7 +336,7 @@ mod tests {
         for line in [
             "polarctl",
             "polarctl fly",
-            "polarctl lock --kind diskfull",
+            "polarctl lock --kind other",
             "polarctl stop --mode slow",
             "polarctl stop --timeout 60",
             "polarctl lock --until yesterday-ish",

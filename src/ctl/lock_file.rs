@@ -204,7 +204,8 @@ pub(crate) fn make(path: &Path, lock: &Lock, force: bool) -> io::Result<Done> {
     })
 }
 
-fn is_same(there: &Lock, ours: &Lock) -> bool {
+/// Whether a lock is of the kind and owner of one of ours, which may take its place.
+pub(crate) fn is_same(there: &Lock, ours: &Lock) -> bool {
     there.kind.is_some() && there.owner.is_some() && (&there.kind, &there.owner) == (&ours.kind, &ours.owner)
 }
 
@@ -218,15 +219,18 @@ pub(crate) fn remove(path: &Path, owner: &str, kind: &str, force: bool) -> io::R
             Found::Absent => return Ok(Done::Nothing),
             Found::Present(there) => there,
         };
-        let ours =
-            there.kind.as_deref() == Some(kind) && there.owner.as_deref().is_none_or(|other| other == owner);
-        if !ours && !force {
+        if !force && !is_ours(&there, owner, kind) {
             return Ok(Done::Theirs(there));
         }
         rustix::fs::unlinkat(&folder.fd, &folder.name, AtFlags::empty())?;
         rustix::fs::fsync(&folder.fd)?;
         Ok(Done::Yes)
     })
+}
+
+/// Whether a lock is of this kind and not said to be another owner's.
+pub(crate) fn is_ours(there: &Lock, owner: &str, kind: &str) -> bool {
+    there.kind.as_deref() == Some(kind) && there.owner.as_deref().is_none_or(|other| other == owner)
 }
 
 /// A lock in words: `kind maintenance, by root since ... until ...: why`.

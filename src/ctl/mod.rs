@@ -79,8 +79,8 @@ fn run(screen: Screen, cli: Cli) -> Result<Exit, Failure> {
         Verb::Stop(args) => change::stop(place, screen, &args).map(done),
         Verb::Restart(args) => change::restart(place, screen, &args).map(done),
         Verb::Reload(args) => change::reload(place, screen, &args).map(done),
-        Verb::Lock(args) => lock::lock(place, screen, &args).map(done),
-        Verb::Unlock(args) => lock::unlock(place, screen, &args).map(done),
+        Verb::Lock(args) => lock::lock(place, screen, args).map(done),
+        Verb::Unlock(args) => lock::unlock(place, screen, args).map(done),
         Verb::Events { follow, lines } => events::run(place, screen, follow, lines).map(done),
         Verb::Logs { program, follow, lines } => {
             logs::run(place, screen, program.as_deref(), follow, lines).map(done)

@@ -16,12 +16,16 @@
 //! | [`account`] | accounts |
 //! | [`replica`] | replicas: slots, role, `pg_hba.conf`, `synchronous_standby_names` |
 //! | [`params`] | parameters: what they are, and changing them |
+//! | [`diskfull`] | the lock against a full disk |
+//! | [`disk`] | how full the volumes are; larger ones |
 //! | [`program`] | running a program of the engine, as its user |
 //! | [`log`] | `manager.log`: one line an operation, of many processes at once |
 //! | [`random`], [`user`] | random bytes; users, and acting as the one that a folder belongs to |
 
 pub mod account;
 pub mod cause;
+pub mod disk;
+pub mod diskfull;
 pub mod health;
 pub mod identity;
 pub mod log;

@@ -192,6 +192,14 @@ impl Site {
         Ok(())
     }
 
+    /// A plain session beside the others, which ends with the value.
+    ///
+    /// # Errors
+    /// As [`Site::session`].
+    pub(super) fn another_session(&self) -> Result<Session, Cause> {
+        self.connect(Manner::Plain, DATABASE)
+    }
+
     fn connect(&self, manner: Manner, database: &str) -> Result<Session, Cause> {
         self.owner()?;
         let seen = self.seen()?;

@@ -71,7 +71,7 @@ impl Bed {
 
     /// The same, not yet run.
     pub fn command(&self, line: &str) -> Ctl {
-        Ctl::new(line).option("--socket", &self.socket())
+        Ctl::new(line).option("--socket", &self.socket()).env("POLAR_SUPERVISOR_LOG_DIR", self.dir.path())
     }
 }
 

@@ -179,17 +179,30 @@ impl Engine {
         let dir = folder();
         own(dir.path());
         let mut backup = as_engine("pg_basebackup");
-        backup.arg("-h").arg(primary.data()).args(["-U", "postgres", "-c", "fast", "-R", "--no-sync", "-D"]);
+        let port = primary.port().to_string();
+        backup.arg("-h").arg(primary.data()).args([
+            "-p",
+            &port,
+            "-U",
+            "postgres",
+            "-c",
+            "fast",
+            "-R",
+            "--no-sync",
+            "-D",
+        ]);
         done({
             backup.arg(dir.path().join("data"));
             backup
         });
         let mut engine = Engine { dir, _disk: None, server: None };
         // The primary's, whose socket lies in its data directory.
-        fs::remove_file(engine.data().join(".s.PGSQL.5432.lock")).unwrap();
+        fs::remove_file(engine.data().join(format!(".s.PGSQL.{port}.lock"))).unwrap();
         engine.write("postgresql.conf", engine.read("postgresql.conf") + settings);
         engine.make_log_dir();
-        engine.start();
+        // The primary has the TCP port.
+        engine.spawn(&["-c", "listen_addresses="]);
+        engine.ready();
         engine
     }
 

@@ -25,7 +25,7 @@ fn told(run: impl Fn(&str) -> Ran, line: &str, code: i32, word: &str) {
 #[test]
 fn wrong_usage_is_2() {
     let bed = Bed::new(|_| ok([running("engine", "postgres")]));
-    for line in ["", "fly", "status a b", "lock --kind diskfull", "stop --timeout soon", "man fly"] {
+    for line in ["", "fly", "status a b", "lock --kind other", "stop --timeout soon", "man fly"] {
         told(|line| bed.ctl(line), line, 2, "usage");
     }
 }

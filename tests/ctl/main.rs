@@ -11,6 +11,7 @@
 mod accounts;
 mod bed;
 mod changes;
+mod diskfull;
 mod documents;
 mod engine;
 mod exit_statuses;

@@ -36,7 +36,7 @@ impl Volume {
     }
 
     fn command(&self, line: &str) -> Ctl {
-        Ctl::new(line).option("--data-dir", &self.data())
+        Ctl::new(line).option("--data-dir", &self.data()).env("POLAR_SUPERVISOR_LOG_DIR", self.dir.path())
     }
 
     fn ctl(&self, line: &str) -> Ran {
@@ -185,4 +185,46 @@ fn no_folder_there() {
     assert!(ran.stderr.contains("/no/such/folder"), "{ran:?}");
     let ran = Ctl::new("status --data-dir /tmp").ran();
     assert_eq!(ran.code, 2, "{ran:?}");
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_do_and_does_nothing() {
+    let volume = Volume::new();
+    let lock = volume.lock().display().to_string();
+    assert!(volume.ctl("lock --dry-run").success().starts_with(&format!("would: make {lock}, by which ")));
+    assert!(!volume.lock().exists());
+    assert!(volume.ctl("unlock --dry-run").success().starts_with("nothing to do"));
+    volume.ctl("lock --kind expired").success();
+    let before = volume.words();
+    assert!(volume.ctl("lock --kind expired --dry-run").success().starts_with("would: write "));
+    assert_eq!(volume.ctl("lock --dry-run").code, 1, "it is of another kind");
+    assert_eq!(volume.ctl("unlock --dry-run").code, 1, "it is of another kind");
+    let json = volume.ctl("unlock --kind expired --dry-run --output json").json();
+    assert_eq!(json["steps"][0], format!("remove {lock}, by which {} may start", volume.data().display()));
+    assert_eq!(volume.words(), before);
+}
+
+#[test]
+fn each_leaves_one_line_in_the_managers_log() {
+    let volume = Volume::new();
+    volume.command("lock --kind expired").env("request_id", "7").ran().success();
+    assert_eq!(volume.ctl("lock").code, 1);
+    volume.ctl("unlock --kind expired --no-wait").success();
+    volume.ctl("unlock --dry-run").success();
+    let text = fs::read_to_string(volume.dir.path().join("manager.log")).unwrap();
+    let lines: Vec<_> = text.lines().map(|line| line.splitn(5, " - ").collect::<Vec<_>>()).collect();
+    assert_eq!(lines[0][1..], ["INFO", "7", "lock --kind expired", "done: made the lock file"], "{text}");
+    assert_eq!(lines[1][1], "ERROR", "{text}");
+    assert!(lines[1][4].starts_with("failed: ") && lines[1][4].ends_with(" (locked_by_other)"), "{text}");
+    assert_eq!(lines[2][3..], ["unlock --kind expired", "done: no lock file is there"], "{text}");
+    assert_eq!((lines.len(), lines[3][3]), (4, "unlock --kind maintenance"), "{text}");
+}
+
+#[test]
+fn a_lock_file_that_calls_itself_diskfull_is_a_lock_file() {
+    let volume = Volume::new();
+    fs::write(volume.lock(), r#"{"kind":"diskfull","owner":"root"}"#).unwrap();
+    chown(volume.lock(), Some(OWNER), Some(OWNER)).unwrap();
+    volume.ctl("unlock --kind diskfull --no-wait").success();
+    assert!(!volume.lock().exists());
 }

@@ -1,6 +1,8 @@
 //! What every operation passes on its way from the command line and back: the instance is found, the outcome goes into
 //! `manager.log` and to whoever called.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -30,6 +32,11 @@ impl<'a> Desk<'a> {
         let named = named.map(|id| id.chars().take(REQUEST_MAX).collect());
         let request = named.or_else(|| random::uuid().ok()).unwrap_or_else(|| "-".to_owned());
         Desk { place, screen, log: Log::new(place.log_dir()), request }
+    }
+
+    /// The folder of log files.
+    pub(crate) fn log_dir(&self) -> &Path {
+        self.place.log_dir()
     }
 
     /// The instance that is meant.
@@ -112,17 +119,35 @@ impl<'a> Desk<'a> {
 
     /// One line in `manager.log`. That it could not be written is said, and fails nothing.
     pub(crate) fn record(&mut self, name: &str, outcome: &Result<String, &Cause>, subject: &str) {
-        let (level, outcome) = match outcome {
-            Ok(text) => (Level::Info, text.clone()),
-            Err(cause) => (Level::Error, format!("failed: {} ({})", cause, cause.code())),
-        };
+        match outcome {
+            Ok(text) => self.add(Level::Info, name, text, subject),
+            Err(cause) => {
+                self.add(Level::Error, name, &format!("failed: {} ({})", cause, cause.code()), subject)
+            }
+        }
+    }
+
+    /// The same, of what fails with a failure.
+    pub(crate) fn record_failure(&mut self, name: &str, outcome: &Result<String, &Failure>, subject: &str) {
+        match outcome {
+            Ok(text) => self.add(Level::Info, name, text, subject),
+            // Whoever reads has gone; it was done.
+            Err(failure) if failure.reader_gone => self.add(Level::Info, name, "done", subject),
+            Err(failure) => {
+                let text = format!("failed: {} ({})", failure.message, failure.code);
+                self.add(Level::Error, name, &text, subject);
+            }
+        }
+    }
+
+    fn add(&mut self, level: Level, name: &str, outcome: &str, subject: &str) {
         let operation = format!("{name} {subject}");
         let line = Line {
             at: Timestamp::now(),
             level,
             request: &self.request,
             operation: operation.trim_end(),
-            outcome: &outcome,
+            outcome,
         };
         if let Err(error) = self.log.add(&line) {
             let path = self.log.path();

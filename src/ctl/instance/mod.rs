@@ -6,10 +6,12 @@
 //! | `account` | accounts |
 //! | `replica` | replicas |
 //! | `params` | parameters |
+//! | `disk` | the lock against a full disk |
 //! | `small` | those of a few lines: the system identifier, the log's switch, psql |
 
 mod account;
 mod desk;
+mod disk;
 mod params;
 mod replica;
 mod small;
@@ -19,6 +21,7 @@ use super::failure::{Exit, Failure};
 use super::place::Place;
 use super::screen::Screen;
 pub(crate) use desk::Desk;
+pub(crate) use disk::{lock_diskfull, unlock_diskfull};
 
 /// Does it.
 ///
