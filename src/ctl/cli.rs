@@ -1,6 +1,7 @@
 //! What may be typed.
 
 pub mod account;
+pub mod disk;
 pub mod instance;
 pub mod params;
 pub mod replica;

@@ -116,3 +116,8 @@ fn the_page_of_accounts() {
 fn the_page_of_replicas() {
     run("manager-replica.md");
 }
+
+#[test]
+fn the_page_of_disks() {
+    run("manager-disk.md");
+}

@@ -11,6 +11,7 @@
 mod accounts;
 mod bed;
 mod changes;
+mod disk;
 mod diskfull;
 mod documents;
 mod engine;

@@ -6,6 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::account::AccountVerb;
+use super::disk::DiskVerb;
 use super::params::ParamsVerb;
 use super::replica::ReplicaVerb;
 use crate::ctl::time::parse_span;
@@ -25,6 +26,9 @@ pub enum InstanceVerb {
     /// The write-ahead log
     #[command(subcommand)]
     Wal(WalVerb),
+    /// How full the disks of an instance are, and larger ones
+    #[command(subcommand)]
+    Disk(DiskVerb),
     /// The number that names the database and all its copies
     SystemIdentifier(InstanceArgs),
     /// psql as the instance's superuser; port and socket are found by themselves

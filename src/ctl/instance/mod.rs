@@ -6,7 +6,7 @@
 //! | `account` | accounts |
 //! | `replica` | replicas |
 //! | `params` | parameters |
-//! | `disk` | the lock against a full disk |
+//! | `disk` | disks, and the lock against a full one |
 //! | `small` | those of a few lines: the system identifier, the log's switch, psql |
 
 mod account;
@@ -32,6 +32,7 @@ pub(crate) fn run(place: &Place, screen: Screen, verb: InstanceVerb) -> Result<E
     match verb {
         InstanceVerb::Replica(verb) => replica::run(&mut desk, verb)?,
         InstanceVerb::Account(verb) => account::run(&mut desk, verb)?,
+        InstanceVerb::Disk(verb) => disk::run(&mut desk, verb)?,
         InstanceVerb::Params(verb) => params::run(&mut desk, verb)?,
         InstanceVerb::SystemIdentifier(args) => small::system_identifier(&mut desk, &args)?,
         InstanceVerb::Wal(WalVerb::Switch(args)) => small::wal_switch(&mut desk, &args)?,
