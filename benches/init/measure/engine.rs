@@ -119,6 +119,13 @@ impl Database {
     }
 }
 
+impl Database {
+    /// A program of the server's.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.bin.join(name)
+    }
+}
+
 /// The executables of the newest PostgreSQL.
 fn newest() -> Option<PathBuf> {
     let releases = std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
@@ -130,11 +137,16 @@ fn newest() -> Option<PathBuf> {
 
 /// Gives a folder to the engine's user.
 fn give(path: &Path) -> Result<(), String> {
+    let (uid, gid) = engine_user()?;
+    chown(path, Some(uid), Some(gid)).map_err(|error| format!("chown {}: {error}", path.display()))
+}
+
+/// User and group of the engine.
+pub fn engine_user() -> Result<(u32, u32), String> {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
     let line = passwd.lines().find(|line| line.starts_with("postgres:")).ok_or("no user 'postgres' here")?;
-    let mut ids = line.split(':').skip(2).map(|id| id.parse().ok());
-    let (uid, gid) = (ids.next().flatten(), ids.next().flatten());
-    chown(path, uid, gid).map_err(|error| format!("chown {}: {error}", path.display()))
+    let ids: Vec<u32> = line.split(':').skip(2).take(2).filter_map(|id| id.parse().ok()).collect();
+    ids.try_into().map(|[uid, gid]: [u32; 2]| (uid, gid)).map_err(|_| "user 'postgres' has no numbers".into())
 }
 
 const CONF: &str = "listen_addresses = ''\\nshared_buffers = '16MB'\\n";
@@ -259,7 +271,7 @@ pub fn engine(bench: Bench) -> Vec<Table> {
 }
 
 /// Waits until the database answers; the moment of that.
-fn accepting(instance: &Instance) -> Result<u64, String> {
+pub fn accepting(instance: &Instance) -> Result<u64, String> {
     let socket = instance.folder.join("sock/.s.PGSQL.5432");
     let begin = Instant::now();
     loop {
@@ -288,7 +300,7 @@ fn answers(socket: &Path) -> std::io::Result<bool> {
 }
 
 /// The pid of the postmaster, seen from here.
-fn postmaster(instance: &Instance) -> Result<i32, String> {
+pub fn postmaster(instance: &Instance) -> Result<i32, String> {
     let text = std::fs::read_to_string(instance.folder.join("data/postmaster.pid"));
     let text = text.map_err(|error| format!("postmaster.pid: {error}"))?;
     let inner = text.lines().next().unwrap_or_default().to_owned();

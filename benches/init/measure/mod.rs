@@ -5,6 +5,7 @@ mod engine;
 mod footprint;
 mod idle;
 mod life;
+mod manager;
 mod many;
 mod orphans;
 mod signals;
@@ -31,7 +32,7 @@ pub struct Measure {
 }
 
 /// All measures, in the order of the report.
-pub const ALL: [Measure; 14] = [
+pub const ALL: [Measure; 15] = [
     Measure { name: "start", run: life::start },
     Measure { name: "restart", run: life::restart },
     Measure { name: "stop", run: life::stop },
@@ -46,6 +47,7 @@ pub const ALL: [Measure; 14] = [
     Measure { name: "capture", run: capture::capture },
     Measure { name: "signals", run: signals::signals },
     Measure { name: "engine", run: engine::engine },
+    Measure { name: "manager", run: manager::manager },
 ];
 
 /// Runs what was asked for.
