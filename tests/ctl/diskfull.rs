@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::bed::until;
 use crate::engine::{Engine, as_engine, refused};
 
-const LOCK: &str = "lock --kind diskfull";
-const UNLOCK: &str = "unlock --kind diskfull";
+pub const LOCK: &str = "lock --kind diskfull";
+pub const UNLOCK: &str = "unlock --kind diskfull";
 const READ_ONLY: &str = "read-only transaction";
 
 /// An engine on TCP, with a normal user `app` who logs in by a password and owns a table.
@@ -21,7 +21,7 @@ fn engine() -> Engine {
     engine
 }
 
-fn set_up(engine: &Engine) {
+pub fn set_up(engine: &Engine) {
     for (name, privilege) in [("app", 1), ("root7", 7)] {
         let line = format!("account create {name} --privilege {privilege} --password-stdin");
         assert_eq!(engine.command(&line).given(b"geheim").code, 0);
@@ -29,7 +29,7 @@ fn set_up(engine: &Engine) {
     engine.sql("create schema app authorization app; set role app; create table app.t(n int)");
 }
 
-fn login(engine: &Engine, role: &str) -> Command {
+pub fn login(engine: &Engine, role: &str) -> Command {
     let mut psql = as_engine("psql");
     psql.args(["-X", "-Atq", "-w", "-h", "127.0.0.1", "-d", "postgres", "-v", "ON_ERROR_STOP=1"]);
     psql.arg("-p").arg(engine.port().to_string()).arg("-U").arg(role);
@@ -37,18 +37,18 @@ fn login(engine: &Engine, role: &str) -> Command {
     psql
 }
 
-fn by(engine: &Engine, role: &str, sql: &str) -> Result<String, String> {
+pub fn by(engine: &Engine, role: &str, sql: &str) -> Result<String, String> {
     let output = login(engine, role).args(["-c", sql]).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim_end().to_owned();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
-fn writes(engine: &Engine, role: &str) -> Result<String, String> {
+pub fn writes(engine: &Engine, role: &str) -> Result<String, String> {
     by(engine, role, "insert into app.t values (1)")
 }
 
 #[track_caller]
-fn is_locked(engine: &Engine) {
+pub fn is_locked(engine: &Engine) {
     let error = writes(engine, "app").unwrap_err();
     assert!(error.contains(READ_ONLY), "{error}");
     assert!(by(engine, "app", "select count(*) from app.t").is_ok(), "who only reads goes on");
@@ -71,14 +71,14 @@ fn settings(engine: &Engine) -> String {
 }
 
 /// A session of a role that stays.
-struct Stays {
+pub struct Stays {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Stays {
-    fn of(engine: &Engine, role: &str) -> Self {
+    pub fn of(engine: &Engine, role: &str) -> Self {
         let mut child = login(engine, role)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -92,7 +92,7 @@ impl Stays {
     }
 
     /// A line of the answer; `None` where the session has ended.
-    fn ask(&mut self, sql: &str) -> Option<String> {
+    pub fn ask(&mut self, sql: &str) -> Option<String> {
         self.stdin.write_all(format!("{sql};\n").as_bytes()).ok()?;
         let mut line = String::new();
         (self.stdout.read_line(&mut line).unwrap() > 0).then(|| line.trim_end().to_owned())

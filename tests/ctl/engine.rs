@@ -302,24 +302,30 @@ impl Engine {
         self.read("postmaster.pid").lines().nth(3).unwrap().parse().unwrap()
     }
 
-    /// Starts it on TCP too, on a port that nobody has.
+    /// One that listens on TCP too, on a port that nobody has.
     pub fn up_on_tcp() -> Self {
         let mut engine = Self::down();
-        let conf = engine.read("postgresql.conf");
+        engine.start_on_tcp(&[]);
+        engine
+    }
+
+    /// Starts it so, with these options.
+    pub fn start_on_tcp(&mut self, options: &[&str]) {
+        let conf = self.read("postgresql.conf");
         for port in (20_000_u16..32_000).map(|port| port ^ (std::process::id() as u16 & 0x7ff)) {
             if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-                engine.write("postgresql.conf", format!("{conf}listen_addresses='127.0.0.1'\nport={port}\n"));
-                engine.spawn(&[]);
-                let up = || engine.command("pg -XAtc").word("select 1").ran().code == 0;
+                self.write("postgresql.conf", format!("{conf}listen_addresses='127.0.0.1'\nport={port}\n"));
+                self.spawn(options);
+                let up = || self.command("pg -XAtc").word("select 1").ran().code == 0;
                 until("the server to take connections", || {
-                    up() || engine.server_log().contains("could not bind")
+                    up() || self.server_log().contains("could not bind")
                 });
                 if up() {
-                    return engine;
+                    return;
                 }
             }
         }
-        panic!("no free port");
+        panic!("no free port: {}", self.server_log());
     }
 
     pub fn try_sql(&self, sql: &str) -> Result<String, String> {

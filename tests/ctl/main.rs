@@ -13,6 +13,7 @@ mod bed;
 mod changes;
 mod disk;
 mod diskfull;
+mod diskfull_polar;
 mod documents;
 mod engine;
 mod exit_statuses;
