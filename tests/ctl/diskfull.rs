@@ -142,8 +142,17 @@ fn sessions_of_normal_users_end_and_others_do_not() {
     let engine = engine();
     let (mut app, mut superuser) = (Stays::of(&engine, "app"), Stays::of(&engine, "root7"));
     let standby = Engine::standby_of(&engine);
-    let senders = "select string_agg(pid::text, ',') from pg_stat_replication";
-    until("the standby to stream", || !engine.sql(senders).is_empty());
+    // And one whose role is no superuser.
+    assert_eq!(
+        engine.command("account create sender --privilege 6 --password-stdin").given(b"geheim").code,
+        0
+    );
+    let mut receiver = as_engine("pg_receivewal");
+    receiver.args(["-w", "-h", "127.0.0.1", "-U", "sender", "-D"]).arg(standby.data()).arg("-p");
+    receiver.arg(engine.port().to_string()).env("PGPASSWORD", "geheim").stderr(Stdio::null());
+    let mut receiver = receiver.spawn().unwrap();
+    let senders = "select string_agg(pid::text, ',' order by pid) from pg_stat_replication";
+    until("both to stream", || engine.sql(senders).contains(','));
     let sender = engine.sql(senders);
     let done = engine.json(LOCK);
     assert!(done["steps"].to_string().contains("end the sessions of normal users (1)"), "{done}");
@@ -162,6 +171,8 @@ fn sessions_of_normal_users_end_and_others_do_not() {
     assert!(engine.json(UNLOCK)["steps"].to_string().contains("normal users (1)"));
     assert_eq!(app.ask("select 8"), None);
     assert_eq!(superuser.ask("select 7").as_deref(), Some("7"));
+    receiver.kill().unwrap();
+    receiver.wait().unwrap();
 }
 
 #[test]
@@ -177,16 +188,21 @@ fn what_people_have_set_is_overruled_and_comes_back() {
     assert!(engine.json(LOCK)["changed"] == true);
     is_locked(&engine);
     // What somebody sets meanwhile stays; all else is as it was.
-    engine.sql("alter role app set default_transaction_read_only = off");
+    engine.sql("alter role app set default_transaction_read_only = false");
     let again = engine.json(LOCK);
-    assert_eq!(again["steps"][0], "role app: default_transaction_read_only: off -> on", "{again}");
+    assert_eq!(again["steps"][0], "role app: default_transaction_read_only: false -> on", "{again}");
     is_locked(&engine);
     engine.sql("alter role app in database postgres set default_transaction_read_only = off");
     engine.json(UNLOCK);
     assert!(writes(&engine, "app").is_ok());
     assert_eq!(
         settings(&engine),
-        before.replace("default_transaction_read_only=no", "default_transaction_read_only=off")
+        before
+            .replace(
+                "{default_transaction_read_only=off,work_mem",
+                "{default_transaction_read_only=false,work_mem"
+            )
+            .replace("default_transaction_read_only=no", "default_transaction_read_only=off")
     );
 }
 
@@ -363,6 +379,46 @@ fn nobody_gets_in_while_it_is_locked_and_writes() {
         assert_eq!(engine.sql("select count(*) from app.t where n = 99"), "0");
         engine.json(UNLOCK);
     }
+}
+
+#[test]
+fn who_has_read_the_settings_and_is_in_no_view_of_sessions_does_not_get_in() {
+    let engine = engine();
+    let mut psql = login(&engine, "app");
+    // It waits between the one and the other.
+    psql.env("PGOPTIONS", "-c post_auth_delay=1");
+    psql.args(["-c", "select pg_sleep(1)", "-c", "insert into app.t values (99)"]);
+    let mut writer = psql.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("it to have come so far", || {
+        let sql = "select count(*) from pg_locks where locktype = 'object' and classid = 1262 and pid not in (select pid from pg_stat_activity)";
+        engine.sql(sql) == "1"
+    });
+    engine.json(LOCK);
+    assert!(!writer.wait().unwrap().success());
+    assert_eq!(engine.sql("select count(*) from app.t where n = 99"), "0");
+}
+
+#[test]
+fn who_logs_in_while_the_lock_comes_does_not_write() {
+    let engine = engine();
+    let mut holder = Stays::of(&engine, "root7");
+    holder.ask("begin; lock table pg_db_role_setting in share mode; select 1");
+    let lock = engine.command(LOCK).spawn();
+    let waiting =
+        "select count(*) from pg_locks where relation = 'pg_db_role_setting'::regclass and not granted";
+    until("the lock to wait", || holder.ask(waiting).as_deref() == Some("1"));
+    let mut psql = login(&engine, "app");
+    psql.args(["-c", "select pg_sleep(1)", "-c", "insert into app.t values (99)"]);
+    let mut writer = psql.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let there = "select count(*) from pg_stat_activity where usename = 'app'";
+    until("the login to wait, or to be there", || {
+        holder.ask(waiting).as_deref() == Some("2") || holder.ask(there).as_deref() == Some("1")
+    });
+    holder.ask("commit; select 1");
+    let output = lock.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(!writer.wait().unwrap().success());
+    assert_eq!(engine.sql("select count(*) from app.t where n = 99"), "0");
 }
 
 #[test]

@@ -53,14 +53,12 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// The same with further entries; where one of the same role and database is there, what was before that counts.
+    /// The same with further entries; of two of the same role and database the later counts, whose value somebody has set
+    /// meanwhile.
     pub(super) fn with<'a>(mut self, entries: impl Iterator<Item = &'a Entry>) -> Self {
         for entry in entries {
-            let same = |it: &&mut Entry| (it.database, it.role) == (entry.database, entry.role);
-            match self.before.iter_mut().find(same) {
-                Some(there) => there.put.clone_from(&entry.put),
-                None => self.before.push(entry.clone()),
-            }
+            self.before.retain(|it| (it.database, it.role) != (entry.database, entry.role));
+            self.before.push(entry.clone());
         }
         self
     }
@@ -120,10 +118,10 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_what_was_counts() {
+    fn the_latest_of_what_was_counts() {
         let record = Record::default().with([entry(0, None, "on"), entry(7, Some("off"), "on")].iter());
         let record = record.with([entry(7, Some("no"), "on"), entry(8, None, "off")].iter());
-        assert_eq!(record.before, [entry(0, None, "on"), entry(7, Some("off"), "on"), entry(8, None, "off")]);
+        assert_eq!(record.before, [entry(0, None, "on"), entry(7, Some("no"), "on"), entry(8, None, "off")]);
     }
 
     #[test]

@@ -66,11 +66,12 @@ pub(super) fn end(session: &mut Session, which: &Which) -> Result<(), Cause> {
     let begin = Instant::now();
     let mut coming = beginning(session)?;
     loop {
-        let left = session.query(&which.rows("a.pid, r.rolname, pg_terminate_backend(a.pid)"))?;
+        // First who is about to begin: whoever has begun since is seen next.
         if !coming.is_empty() {
             let still = beginning(session)?;
             coming.retain(|pid| still.contains(pid));
         }
+        let left = session.query(&which.rows("a.pid, r.rolname, pg_terminate_backend(a.pid)"))?;
         if left.is_empty() && coming.is_empty() {
             return Ok(());
         }
