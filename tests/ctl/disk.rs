@@ -119,6 +119,13 @@ fn t20_a_volume_that_has_grown_is_seen_and_lifts_the_lock_when_asked() {
     assert!(engine.json("disk expand")["notes"][0].as_str().unwrap().contains("told nothing"));
     refused(&engine.ctl("disk expand --unlock --output json"), 3, "not_running");
     refused(&engine.ctl("disk expand --to 10GB --output json"), 1, "not_grown");
+    // Full while it is down, and larger then: it starts without any other step.
+    engine.fill_disk();
+    assert_eq!(place(&engine.json("disk status"), "data_dir")["space"]["free"], 0);
+    grow(&engine, "300m");
+    engine.start();
+    engine.sql("create table t as select 1 n");
+    assert_eq!(engine.sql("select n from t"), "1");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::bed::until;
+use crate::bed::{Ctl, until};
 use crate::engine::{Engine, as_engine, refused};
 
 pub const LOCK: &str = "lock --kind diskfull";
@@ -244,6 +244,32 @@ fn the_words_of_a_lock_are_kept_with_it() {
         "{kept}"
     );
     engine.json(UNLOCK);
+    let ran = engine.command(&format!("{LOCK} --output json --reason")).word(&"x".repeat(100_000)).ran();
+    refused(&ran, 2, "usage");
+    assert!(writes(&engine, "app").is_ok());
+}
+
+#[test]
+fn of_several_engines_one_is_named() {
+    let (one, other) = (engine(), Engine::down());
+    let config = one.dir.path().join("supervisor.toml");
+    let section = |name: &str, engine: &Engine, port: u16| {
+        let (data, link) = (engine.data(), engine.log_dir().join("pg_log"));
+        format!(
+            "[program.{name}]\nkind = \"postgres\"\nport = {port}\ndata_dir = {data:?}\nlog_link = {link:?}\n"
+        )
+    };
+    std::fs::write(&config, format!("{}{}", section("one", &one, 1), section("other", &other, 2))).unwrap();
+    let ctl = |line: &str| {
+        Ctl::new(line).option("--config", &config).env("POLAR_SUPERVISOR_LOG_DIR", one.log_dir())
+    };
+    let ran = ctl(&format!("{LOCK} --output json")).ran();
+    refused(&ran, 2, "usage");
+    assert!(ran.stdout.contains("polarctl lock NAME --kind diskfull"), "{ran:?}");
+    assert_eq!(ctl("lock one --kind diskfull --output json").ran().json()["changed"], true);
+    is_locked(&one);
+    refused(&ctl("unlock other --kind diskfull --output json").ran(), 3, "not_running");
+    assert_eq!(ctl("unlock one --kind diskfull --output json").ran().json()["changed"], true);
 }
 
 #[test]
@@ -441,5 +467,19 @@ fn t19_a_full_disk_is_locked_or_says_what_to_do() {
     assert_eq!(engine.json(LOCK)["changed"], true, "the catalog has room once it was locked");
     engine.empty_disk();
     engine.json(UNLOCK);
+    assert_eq!(settings(&engine), before);
+}
+
+#[test]
+fn t19_where_there_is_an_account_of_a_superusers_a_disk_without_a_free_byte_can_be_locked() {
+    let mut engine = Engine::on_small_disk();
+    engine.start();
+    let create = engine.command("account create aurora --privilege 7 --password-stdin");
+    assert_eq!(create.given(b"geheim").code, 0);
+    let before = settings(&engine);
+    engine.fill_disk();
+    assert_eq!(engine.json(LOCK)["changed"], true);
+    assert_eq!(engine.json(LOCK)["changed"], false);
+    assert_eq!(engine.json(UNLOCK)["changed"], true);
     assert_eq!(settings(&engine), before);
 }

@@ -39,6 +39,14 @@ impl<'a> Desk<'a> {
         self.place.log_dir()
     }
 
+    /// How many instances are meant.
+    ///
+    /// # Errors
+    /// The configuration has none.
+    pub(crate) fn count(&self, tried: &str, program: Option<&str>) -> Result<usize, Failure> {
+        Ok(self.place.instances(tried, program)?.len())
+    }
+
     /// The instance that is meant.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::ctl::cli::disk::{DiskVerb, ExpandArgs};
 use crate::ctl::cli::instance::{DoArgs, InstanceArgs};
 use crate::ctl::cli::{ChangeArgs, DISKFULL, LockArgs, UnlockArgs};
 use crate::ctl::evidence::bytes;
-use crate::ctl::failure::Failure;
+use crate::ctl::failure::{Exit, Failure};
 use crate::ctl::screen::{Colour, Table};
 use crate::manager::disk::{self, Expand};
 use crate::manager::diskfull::{Lock, Unlock};
@@ -34,6 +34,7 @@ pub(crate) fn run(desk: &mut Desk<'_>, verb: DiskVerb) -> Result<(), Failure> {
 /// # Errors
 /// It was not done.
 pub(crate) fn lock_diskfull(desk: &mut Desk<'_>, args: LockArgs) -> Result<(), Failure> {
+    one_alone(desk, "lock", args.change.program.as_deref())?;
     let how = how(args.change, args.dry_run);
     let lock = Lock { reason: args.reason, until: args.until };
     desk.change(&lock, OF_LOCK, &how, |_| Value::from(DISKFULL))
@@ -44,7 +45,19 @@ pub(crate) fn lock_diskfull(desk: &mut Desk<'_>, args: LockArgs) -> Result<(), F
 /// # Errors
 /// It was not done.
 pub(crate) fn unlock_diskfull(desk: &mut Desk<'_>, args: UnlockArgs) -> Result<(), Failure> {
+    one_alone(desk, "unlock", args.change.program.as_deref())?;
     desk.change(&Unlock, OF_LOCK, &how(args.change, args.dry_run), |_| Value::from(DISKFULL))
+}
+
+/// Fails where several engines are meant: each has a disk of its own.
+fn one_alone(desk: &Desk<'_>, verb: &str, program: Option<&str>) -> Result<(), Failure> {
+    if desk.count(verb, program)? <= 1 {
+        return Ok(());
+    }
+    let text = format!(
+        "{verb} {OF_LOCK}: there are several engines; polarctl status names them: polarctl {verb} NAME {OF_LOCK}"
+    );
+    Err(Failure::new(Exit::Usage, "usage", text))
 }
 
 fn how(change: ChangeArgs, dry_run: bool) -> DoArgs {

@@ -14,6 +14,8 @@ use crate::manager::site::Site;
 
 /// PostgreSQL's class of errors for a full disk.
 const DISK_FULL: &str = "53100";
+/// The longest reason, in bytes: every session has it.
+const REASON_MAX: usize = 1000;
 /// What the lock of PostgreSQL is not.
 const WEAK: &str = "PostgreSQL has no lock that a user cannot undo: sessions of normal users begin read-only, and one that says \
     SET default_transaction_read_only = off or BEGIN READ WRITE writes all the same";
@@ -41,6 +43,11 @@ impl Operation for Lock {
     }
 
     fn look(&self, site: &mut Site) -> Result<Seen, Cause> {
+        let length = self.reason.as_ref().map_or(0, String::len);
+        if length > REASON_MAX {
+            let what = format!("the reason has {length} bytes; {REASON_MAX} are the most");
+            return Err(Cause::invalid("usage", what, "make it shorter"));
+        }
         look::look(site, &look::parameter("on", "lock"), |record| match holding(record) {
             Some(record) if record.swept => None,
             Some(record) => Some(Which::not_under(record)),
