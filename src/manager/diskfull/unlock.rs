@@ -106,3 +106,44 @@ fn lift(steps: &[Step], record: &Record, site: &mut Site) -> Result<(), Cause> {
     }
     session.query(&record::remove()).map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::Entry;
+    use super::super::setting::Setting;
+    use super::*;
+
+    fn planned(settings: Vec<Setting>, record: Option<Record>, sessions: usize) -> (Vec<String>, usize) {
+        let seen = Seen(Engine::Postgres { settings, superusers: Vec::new(), record, sessions });
+        let plan = Unlock.plan(&seen).unwrap();
+        (plan.steps.iter().map(ToString::to_string).collect(), plan.notes.len())
+    }
+
+    fn setting(value: &str) -> Setting {
+        let names = Default::default();
+        Setting { database: 0, role: 0, names, superuser: false, value: value.to_owned() }
+    }
+
+    #[test]
+    fn what_is_to_be_done() {
+        let entry = Entry { database: 0, role: 0, was: Some("off".to_owned()), put: "on".to_owned() };
+        let record = Record { before: vec![entry], swept: true, ..Record::default() };
+        let lifted = Record { lifted: Some("then".to_owned()), ..Record::default() };
+        let (forget, end) = ("forget what was there before", "end the sessions of normal users (2)");
+        assert_eq!(planned(vec![setting("on")], None, 0), (vec![], 0), "there is no lock of ours");
+        let back = "all roles: default_transaction_read_only: on -> off";
+        let steps = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(planned(vec![setting("on")], Some(record.clone()), 2), (steps(&[back, forget, end]), 1));
+        // What somebody has set meanwhile is said.
+        assert_eq!(planned(vec![setting("false")], Some(record.clone()), 0), (steps(&[forget]), 1));
+        assert_eq!(planned(vec![], Some(record), 0), (steps(&[forget]), 1));
+        assert_eq!(planned(vec![setting("off")], Some(lifted), 2), (steps(&[forget, end]), 1), "cut short");
+    }
+
+    #[test]
+    fn where_there_is_nothing_to_lift() {
+        for engine in [Engine::Standby, Engine::Polar { parameter: None, sessions: 3 }] {
+            assert!(Unlock.plan(&Seen(engine)).unwrap().steps.is_empty());
+        }
+    }
+}
