@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use polardb_manager::engine::flavor;
 use serde_json::json;
 
 use crate::bed::{Ran, until};
@@ -32,7 +33,10 @@ impl Polar {
         let dir = engine.dir.path().to_owned();
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ctl/c/polar.c");
         let library = dir.join("polar.so");
+        let said = Command::new(bin_dir().join("postgres")).arg("--version").output().unwrap().stdout;
+        let release = flavor::parse_version(&String::from_utf8(said).unwrap()).expect("a release");
         let built = Command::new("cc")
+            .arg(format!("-DVERSION={}", release * 100))
             .args(["-shared", "-fPIC", "-o"])
             .arg(&library)
             .args(options)

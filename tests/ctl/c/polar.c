@@ -1,5 +1,6 @@
-/* What PolarDB's polar_force_trans_ro_non_sup does, for a PostgreSQL 15: a library of shared_preload_libraries. The server's headers
- * are not among what the tests need, so what is used of them is declared here. */
+/* What PolarDB's polar_force_trans_ro_non_sup does, for a PostgreSQL of release VERSION / 100 (15 or later): a library of
+ * shared_preload_libraries. The server's headers are not among what the tests need, so what is used of them is declared
+ * here. */
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -9,7 +10,7 @@ typedef struct {
 } Magic;
 
 const Magic *Pg_magic_func(void) {
-    static const Magic magic = {sizeof(Magic), 1500, 100, 32, 64, 1, "PostgreSQL"};
+    static const Magic magic = {sizeof(Magic), VERSION, 100, 32, 64, 1, "PostgreSQL"};
     return &magic;
 }
 
