@@ -18,6 +18,7 @@
 //! | [`params`] | parameters: what they are, and changing them |
 //! | [`diskfull`] | the lock against a full disk |
 //! | [`disk`] | how full the volumes are; larger ones |
+//! | [`tablespace`] | tablespaces, and their folders |
 //! | [`program`] | running a program of the engine, as its user |
 //! | [`log`] | `manager.log`: one line an operation, of many processes at once |
 //! | [`random`], [`user`] | random bytes; users, and acting as the one that a folder belongs to |
@@ -37,6 +38,7 @@ pub mod refusal;
 pub mod replica;
 pub mod session;
 pub mod site;
+pub mod tablespace;
 pub mod turn;
 pub mod user;
 pub mod wal;

@@ -10,7 +10,7 @@ use crate::bed::{Ctl, until};
 use crate::engine::{Engine, postgres, refused};
 
 /// The same refusal of every operation that needs the server.
-const NEED_A_SERVER: [&str; 1] = ["wal switch"];
+const NEED_A_SERVER: [&str; 2] = ["wal switch", "tablespace create t --location /nowhere/t"];
 
 fn all_refused(engine: &Engine, code: i32, word: &str) {
     for line in NEED_A_SERVER {

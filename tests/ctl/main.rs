@@ -26,5 +26,6 @@ mod params;
 mod params_faults;
 mod reads;
 mod replicas;
+mod tablespaces;
 mod terminal;
 mod volumes;

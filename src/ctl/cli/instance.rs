@@ -9,6 +9,7 @@ use super::account::AccountVerb;
 use super::disk::DiskVerb;
 use super::params::ParamsVerb;
 use super::replica::ReplicaVerb;
+use super::tablespace::TablespaceVerb;
 use crate::ctl::time::parse_span;
 
 /// Operations on an instance.
@@ -23,6 +24,9 @@ pub enum InstanceVerb {
     /// Replicas of an instance, as its primary sees them
     #[command(subcommand)]
     Replica(ReplicaVerb),
+    /// Tablespaces of an instance
+    #[command(subcommand)]
+    Tablespace(TablespaceVerb),
     /// The write-ahead log
     #[command(subcommand)]
     Wal(WalVerb),

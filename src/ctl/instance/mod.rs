@@ -5,6 +5,7 @@
 //! | `desk` | the way of each from the command line and back, and its line in `manager.log` |
 //! | `account` | accounts |
 //! | `replica` | replicas |
+//! | `tablespace` | tablespaces |
 //! | `params` | parameters |
 //! | `disk` | disks, and the lock against a full one |
 //! | `small` | those of a few lines: the system identifier, the log's switch, psql |
@@ -15,6 +16,7 @@ mod disk;
 mod params;
 mod replica;
 mod small;
+mod tablespace;
 
 use super::cli::instance::{InstanceVerb, WalVerb};
 use super::failure::{Exit, Failure};
@@ -34,6 +36,7 @@ pub(crate) fn run(place: &Place, screen: Screen, verb: InstanceVerb) -> Result<E
         InstanceVerb::Account(verb) => account::run(&mut desk, verb)?,
         InstanceVerb::Disk(verb) => disk::run(&mut desk, verb)?,
         InstanceVerb::Params(verb) => params::run(&mut desk, verb)?,
+        InstanceVerb::Tablespace(verb) => tablespace::run(&mut desk, verb)?,
         InstanceVerb::SystemIdentifier(args) => small::system_identifier(&mut desk, &args)?,
         InstanceVerb::Wal(WalVerb::Switch(args)) => small::wal_switch(&mut desk, &args)?,
         InstanceVerb::Pg(args) => return small::pg(&mut desk, &args),

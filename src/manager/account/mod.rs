@@ -25,8 +25,11 @@ use super::cause::Cause;
 /// The longest name, in bytes (PostgreSQL's `NAMEDATALEN` less its end): what is longer it cuts off without a word.
 const NAME_MAX: usize = 63;
 
-/// Fails for a name that no account of people's can have.
-fn checked_name(name: &str) -> Result<(), Cause> {
+/// Fails for a name that no account of people's can have, and no tablespace.
+///
+/// # Errors
+/// It is none.
+pub(super) fn checked_name(name: &str) -> Result<(), Cause> {
     let refuse = |what: String| Err(Cause::invalid("bad_name", what, "choose another name"));
     let shown: String = name.chars().take(80).collect();
     match name {
