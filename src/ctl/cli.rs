@@ -5,6 +5,7 @@ pub mod disk;
 pub mod instance;
 pub mod params;
 pub mod replica;
+pub mod ssl;
 pub mod tablespace;
 
 use std::path::PathBuf;

@@ -18,6 +18,7 @@
 //! | [`params`] | parameters: what they are, and changing them |
 //! | [`diskfull`] | the lock against a full disk |
 //! | [`disk`] | how full the volumes are; larger ones |
+//! | [`ssl`] | whether the engine speaks TLS, and with which certificate |
 //! | [`tablespace`] | tablespaces, and their folders |
 //! | [`program`] | running a program of the engine, as its user |
 //! | [`log`] | `manager.log`: one line an operation, of many processes at once |
@@ -38,6 +39,7 @@ pub mod refusal;
 pub mod replica;
 pub mod session;
 pub mod site;
+pub mod ssl;
 pub mod tablespace;
 pub mod turn;
 pub mod user;

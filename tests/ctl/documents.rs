@@ -91,7 +91,7 @@ fn the_operations_of_the_readmes_are_verbs() {
     };
     let english = verbs("README.md");
     assert_eq!(english, verbs("README-CN.md"));
-    assert_eq!(english.len(), 10, "{english:?}");
+    assert_eq!(english.len(), 11, "{english:?}");
     for line in english {
         assert_eq!(Ctl::new(&format!("{line} --help")).ran().code, 0, "{line}");
     }
@@ -120,6 +120,11 @@ fn the_page_of_replicas() {
 #[test]
 fn the_page_of_disks() {
     run("manager-disk.md");
+}
+
+#[test]
+fn the_page_of_tls() {
+    run("manager-ssl.md");
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod params;
 mod params_faults;
 mod reads;
 mod replicas;
+mod ssl;
 mod tablespaces;
 mod terminal;
 mod volumes;

@@ -9,6 +9,7 @@ use super::account::AccountVerb;
 use super::disk::DiskVerb;
 use super::params::ParamsVerb;
 use super::replica::ReplicaVerb;
+use super::ssl::SslVerb;
 use super::tablespace::TablespaceVerb;
 use crate::ctl::time::parse_span;
 
@@ -24,6 +25,9 @@ pub enum InstanceVerb {
     /// Replicas of an instance, as its primary sees them
     #[command(subcommand)]
     Replica(ReplicaVerb),
+    /// Whether the engine speaks TLS, and with which certificate
+    #[command(subcommand)]
+    Ssl(SslVerb),
     /// Tablespaces of an instance
     #[command(subcommand)]
     Tablespace(TablespaceVerb),

@@ -5,6 +5,7 @@
 //! | `desk` | the way of each from the command line and back, and its line in `manager.log` |
 //! | `account` | accounts |
 //! | `replica` | replicas |
+//! | `ssl` | TLS |
 //! | `tablespace` | tablespaces |
 //! | `params` | parameters |
 //! | `disk` | disks, and the lock against a full one |
@@ -16,6 +17,7 @@ mod disk;
 mod params;
 mod replica;
 mod small;
+mod ssl;
 mod tablespace;
 
 use super::cli::instance::{InstanceVerb, WalVerb};
@@ -36,6 +38,7 @@ pub(crate) fn run(place: &Place, screen: Screen, verb: InstanceVerb) -> Result<E
         InstanceVerb::Account(verb) => account::run(&mut desk, verb)?,
         InstanceVerb::Disk(verb) => disk::run(&mut desk, verb)?,
         InstanceVerb::Params(verb) => params::run(&mut desk, verb)?,
+        InstanceVerb::Ssl(verb) => ssl::run(&mut desk, verb)?,
         InstanceVerb::Tablespace(verb) => tablespace::run(&mut desk, verb)?,
         InstanceVerb::SystemIdentifier(args) => small::system_identifier(&mut desk, &args)?,
         InstanceVerb::Wal(WalVerb::Switch(args)) => small::wal_switch(&mut desk, &args)?,

@@ -126,7 +126,7 @@ fn cluster_statement(name: &str, value: Option<&str>) -> String {
 }
 
 /// Puts the old file back and has it read. What fails here is told by the next look: the first cause is the one to tell.
-fn take_back(steps: &[Step], seen: &Seen, site: &mut Site) {
+pub fn take_back(steps: &[Step], seen: &Seen, site: &mut Site) {
     if seen.candidate.is_some() {
         let old = candidate(site, &seen.path, &seen.before);
         let back = old.and_then(|old| put(site, &seen.path, &old));
