@@ -47,6 +47,8 @@ lint:
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	@scripts/lint
 
+# What the linker is told beside the usual; not the environment's.
+LINK =
 # PID 1 stays small. Relocations in the short form are understood by glibc from 2.36 on.
 SMALL = -C link-arg=-Wl,-T,link/polar-supervisor.ld $(shell getconf GNU_LIBC_VERSION 2>/dev/null | \
   awk '{ split($$2, v, "."); if (v[1] > 2 || v[2] >= 36) print "-C link-arg=-Wl,-z,pack-relative-relocs" }')

@@ -311,7 +311,7 @@ fn count(program: &mut Program, class: Class) {
 }
 
 fn draining(run: Run, now: Duration) -> Phase {
-    Phase::Draining { run, look_at: now, looks: 0, sent: None }
+    Phase::Draining { run, look_at: now, looks: 0, sent: None, prompted: false }
 }
 
 /// One more failure in a row: a pause, or giving up.
@@ -376,10 +376,10 @@ pub(super) fn remains(state: &mut State, id: Id, run: Run, left: usize) {
 pub(super) fn orphan_ended(state: &mut State) {
     let now = state.now;
     for (place, program) in state.programs.iter_mut().enumerate() {
-        let Phase::Draining { look_at, looks, .. } = &mut program.phase else { continue };
+        let Phase::Draining { look_at, looks, prompted, .. } = &mut program.phase else { continue };
         // Before the first look it is due, and during one its answer is.
         if *looks > 0 && *look_at < Time::MAX {
-            *look_at = now;
+            (*look_at, *prompted) = (now, true);
             *looks = looks.saturating_sub(1).max(1);
             state.links.touch(Id(place));
         }

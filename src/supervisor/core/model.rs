@@ -319,6 +319,8 @@ pub enum Phase {
         looks: u32,
         /// The hardest signal that what is left has got.
         sent: Option<Rung>,
+        /// The look that is due was brought about by an orphan's end: nobody is asked once more to end for it.
+        prompted: bool,
     },
     /// It gave up, or has finished.
     Failed,

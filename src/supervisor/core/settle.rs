@@ -302,7 +302,7 @@ fn drain(state: &mut State, id: Id, actions: &mut Vec<Action>) {
     let Some(program) = state.programs.get_mut(id.0) else { return };
     let elapsed = now.saturating_sub(program.since);
     let died = died(program);
-    let Phase::Draining { run, look_at, looks, sent } = &mut program.phase else { return };
+    let Phase::Draining { run, look_at, looks, sent, prompted } = &mut program.phase else { return };
     if *look_at > now {
         return;
     }
@@ -316,12 +316,15 @@ fn drain(state: &mut State, id: Id, actions: &mut Vec<Action>) {
         _ if elapsed < SWEEP_KILL_AFTER => Some(Rung::Immediate),
         _ => Some(Rung::Kill),
     };
-    if rung > *sent {
+    let harder = rung > *sent;
+    if harder {
         *sent = rung;
         let text = "processes of its last run are left: ending them".into();
         actions.push(Action::Say(Level::Warn, Some(id), text));
     }
-    if let Some(rung) = rung {
+    // A program may take each further SIGTERM for more haste.
+    let asked = !std::mem::take(prompted) || harder;
+    if let Some(rung) = rung.filter(|_| asked) {
         actions.push(Action::Sweep(id, *run, rung));
     }
     actions.push(Action::Look(id, *run));

@@ -9,7 +9,8 @@
 //! * it makes system calls by itself, without the C library, whose `errno` it would share with PID 1;
 //! * it never becomes another user meanwhile (one who may look into a process of his would see PID 1's memory), and does
 //!   not set its oom_score_adj (the kernel would set that of all who share the memory): such a child is forked;
-//! * it dumps no core, with which an older kernel ends all who share the memory.
+//! * it dumps no core, with which an older kernel ends all who share the memory. (Where the kernel kills such a child for
+//!   want of memory it kills PID 1 along, whose memory it is: it is as likely as that of PID 1 itself.)
 
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
@@ -18,6 +19,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::ptr::null;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
@@ -83,16 +85,20 @@ fn pointers<'a>(strings: impl IntoIterator<Item = &'a CString>) -> Vec<*const c_
 impl Child {
     /// Whether it may have our memory for the time being.
     fn may_borrow(&self) -> bool {
-        BORROWS && !self.foreground && self.ids.is_none() && self.oom_score_adj.is_none()
+        BORROWS
+            && !REFUSED.load(Ordering::Relaxed)
+            && !self.foreground
+            && self.ids.is_none()
+            && self.oom_score_adj.is_none()
     }
 
-    /// Makes the process; what it may still need is to be kept until its news end.
+    /// Makes the process; what it still needs of our memory, if anything, is to be kept until its news end.
     ///
     /// # Errors
     /// EAGAIN or ENOMEM when the machine has no room for one.
     #[allow(unsafe_code, reason = "the child calls nothing but system calls on memory made before the fork")]
-    pub(super) fn fork(self) -> io::Result<(Pid, Box<Loan>)> {
-        let borrows = self.may_borrow();
+    pub(super) fn fork(self) -> io::Result<(Pid, Option<Box<Loan>>)> {
+        let mut borrows = self.may_borrow();
         let image = &self.image;
         let pointers = Pointers {
             arguments: pointers(&image.arguments),
@@ -109,20 +115,32 @@ impl Child {
         // Until it is its own program, the child would answer a signal with our handler.
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
         let given: *mut c_void = (&raw const *loan).cast_mut().cast();
-        let made = match borrows {
+        let mut made = -1;
+        if borrows {
             // SAFETY: the stack is the child's alone, and it and the loan live until the child has left our memory.
-            true => unsafe { libc::clone(enter, top.cast(), libc::CLONE_VM | libc::SIGCHLD, given) },
+            made = unsafe { libc::clone(enter, top.cast(), libc::CLONE_VM | libc::SIGCHLD, given) };
+            // A machine that is emulated has no processes of this kind.
+            let error = io::Error::last_os_error().raw_os_error();
+            if made == -1 && matches!(error, Some(libc::EINVAL | libc::ENOSYS | libc::EPERM)) {
+                REFUSED.store(true, Ordering::Relaxed);
+                borrows = false;
+            }
+        }
+        if made == -1 && !borrows {
             // SAFETY: between fork and exec there are system calls only.
-            false => match unsafe { libc::fork() } {
-                0 => enter(given),
-                made => made,
-            },
-        };
+            made = unsafe { libc::fork() };
+            if made == 0 {
+                enter(given);
+            }
+        }
         let error = io::Error::last_os_error();
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
-        if made == -1 { Err(error) } else { Ok((Pid::from_raw(made), loan)) }
+        if made == -1 { Err(error) } else { Ok((Pid::from_raw(made), borrows.then_some(loan))) }
     }
 }
+
+/// Whether this machine has refused to let a child borrow.
+static REFUSED: AtomicBool = AtomicBool::new(false);
 
 /// What is to become of signals: those that are not ignored, with what answers them.
 ///

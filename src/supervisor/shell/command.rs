@@ -11,7 +11,7 @@ use super::notify::{self, Line, Socket};
 use super::probe::{self, Prober};
 use super::program::{Main, Role, Task};
 use super::spawn::{Group, Launch, Launched, NotMade, Stdin, Step, begin, in_words};
-use super::{Input, Shell, memory};
+use super::{Input, Shell, logger, memory};
 use crate::config::{Check, Kind};
 use crate::supervisor::core::{Class, End, Event, Id, Phase, Run, What};
 use crate::supervisor::procfs;
@@ -148,6 +148,8 @@ impl Shell {
             "process {pid} does not come to run its program: the disk of its working directory or of its executable does not \
              answer"
         );
+        // The next one may hang likewise.
+        logger::flush();
         let Some(program) = self.programs.get_mut(id.0) else { return };
         let ready = matches!(&program.config.kind, Kind::Command(command) if command.ready.is_none());
         let Some(main) = program.main.as_mut() else { return };

@@ -73,6 +73,23 @@ pub(crate) fn release() {
     held.write();
 }
 
+/// Writes what is held back, since what follows may take long.
+pub(crate) fn flush() {
+    Held::get().write();
+}
+
+/// Has a panic, which ends PID 1, write what is held back first: it tells what led there.
+pub(crate) fn tell_before_a_panic() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        // It may be the writing itself that has failed.
+        if let Ok(mut held) = HELD.try_lock() {
+            held.write();
+        }
+        usual(panic);
+    }));
+}
+
 /// Starts logging; a second call changes nothing but the level.
 pub(crate) fn start(level: LogLevel, format: LogFormat, stream: Stream) {
     Held::get().stream.get_or_insert(stream);

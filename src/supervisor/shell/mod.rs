@@ -96,6 +96,7 @@ pub fn run(config_file: Option<PathBuf>, options: Vec<String>) -> u8 {
         }
     };
     logger::start(config.supervisor.log_level, config.supervisor.log_format, Stream::stderr());
+    logger::tell_before_a_panic();
     let users = match resolve_users(&config) {
         Ok(users) => users,
         Err(cause) => {

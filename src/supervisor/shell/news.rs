@@ -50,14 +50,38 @@ pub(crate) struct News {
     pipe: OwnedFd,
     said: RefCell<Vec<u8>>,
     /// What the process needs of our memory until the end.
-    loan: Option<Box<Loan>>,
+    loan: RefCell<Option<Box<Loan>>>,
+}
+
+thread_local! {
+    /// Loans whose processes nobody waits for any more, each with what tells of its end.
+    static OUTSTANDING: RefCell<Vec<(OwnedFd, Box<Loan>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Takes back what processes need no more that were late to their programs.
+pub(super) fn collect_loans() {
+    OUTSTANDING.with_borrow_mut(|loans| loans.retain(|(pipe, _)| !is_over(pipe)));
+}
+
+/// Whether the other end is closed; what it says meanwhile is for nobody.
+fn is_over(pipe: &OwnedFd) -> bool {
+    loop {
+        match rustix::io::read(pipe, &mut [0; 64]) {
+            Ok(0) => return true,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
 }
 
 impl Drop for News {
     fn drop(&mut self) {
-        // Where it cannot be known that the process needs it no more, it is left as it is for ever.
-        if !matches!(rustix::io::read(&self.pipe, &mut [0; 64]), Ok(0)) {
-            std::mem::forget(self.loan.take());
+        let Some(loan) = self.loan.take() else { return };
+        match self.pipe.try_clone() {
+            _ if is_over(&self.pipe) => {}
+            Ok(pipe) => OUTSTANDING.with_borrow_mut(|loans| loans.push((pipe, loan))),
+            // Without a descriptor nobody can know when it is needed no more.
+            Err(_) => std::mem::forget(loan),
         }
     }
 }
@@ -67,12 +91,12 @@ impl News {
     /// None that a pipe is known for.
     pub(super) fn new(pipe: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&pipe, true)?;
-        Ok(News { pipe, said: RefCell::default(), loan: None })
+        Ok(News { pipe, said: RefCell::default(), loan: RefCell::default() })
     }
 
     /// Keeps this until the end.
     pub(super) fn lend(&mut self, loan: Box<Loan>) {
-        self.loan = Some(loan);
+        self.loan.replace(Some(loan));
     }
 
     /// What it has said so far.
@@ -109,7 +133,7 @@ impl News {
         let mut some = [0; 64];
         while pipe.readable().await.is_ok() {
             match pipe.try_read(&mut some) {
-                Ok(0) => return,
+                Ok(0) => return drop(self.loan.take()),
                 Ok(count) => self.said.borrow_mut().extend(some.iter().take(count)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return,
@@ -122,12 +146,51 @@ impl News {
         let mut some = [0; 64];
         loop {
             match rustix::io::read(&self.pipe, &mut some) {
-                Ok(0) => return true,
+                Ok(0) => {
+                    self.loan.take();
+                    return true;
+                }
                 Ok(count) => self.said.borrow_mut().extend(some.iter().take(count)),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return false,
                 Err(_) => return true,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::SigSet;
+
+    use super::*;
+    use crate::supervisor::shell::spawn::{Group, Launch, Stdin, begin};
+
+    #[test]
+    fn what_a_process_has_borrowed_is_taken_back_though_nobody_waits_for_it() {
+        let outstanding = || OUTSTANDING.with_borrow(Vec::len);
+        let pending = begin(&Launch {
+            argv: &["no-such-program".into()],
+            // It looks in all of them.
+            environment: Some(vec![("PATH".into(), "/nowhere:".repeat(50_000))]),
+            user: None,
+            process: None,
+            stdin: Stdin::Null,
+            output: None,
+            descriptors: Vec::new(),
+            mask: SigSet::empty(),
+            group: Group::Session,
+            working_dir: None,
+            lenient: false,
+        })
+        .unwrap();
+        let pid = pending.pid;
+        drop(pending);
+        assert_eq!(outstanding(), 1);
+        collect_loans();
+        assert_eq!(outstanding(), 1, "it still looks");
+        waitpid(pid, None).unwrap();
+        collect_loans();
+        assert_eq!(outstanding(), 0);
     }
 }

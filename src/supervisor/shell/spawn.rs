@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use rustix::fs::{Mode, OFlags};
 
 use super::child::{Child, Image};
-use super::news::{News, Pending};
+use super::news::{News, Pending, collect_loans};
 use crate::config;
 use crate::supervisor::prepare::protocol::User;
 
@@ -161,6 +161,7 @@ pub(crate) fn spawn(launch: Launch<'_>) -> Result<Launched, NotMade> {
 /// # Errors
 /// EAGAIN or ENOMEM when the machine has no room for one.
 pub(crate) fn begin(launch: &Launch<'_>) -> Result<Pending, NotMade> {
+    collect_loans();
     let image = image(launch)?;
     let first = launch.descriptors.iter().map(|&(_, target)| target.saturating_add(1)).max();
     let first = first.unwrap_or(0).max(FIRST_SOURCE);
@@ -207,7 +208,9 @@ pub(crate) fn begin(launch: &Launch<'_>) -> Result<Pending, NotMade> {
     };
     let mut news = News::new(news)?;
     let (pid, loan) = child.fork()?;
-    news.lend(loan);
+    if let Some(loan) = loan {
+        news.lend(loan);
+    }
     Ok(Pending { pid, news })
 }
 

@@ -13,7 +13,7 @@ use super::wait::{BOOT, SOON, until};
 /// How long a state has to last to be called lasting: several times what a start takes.
 const LASTING: Duration = Duration::from_millis(700);
 /// How long PID 1 may take to see a lock.
-const SETTLED: Duration = Duration::from_millis(200);
+const SETTLED: Duration = Duration::from_millis(800);
 
 impl Instance {
     /// The lock file: where `supervisor.toml` puts it, else in the data directory.

@@ -105,6 +105,19 @@ fn an_orphan_that_ends_may_be_the_last_that_was_waited_for() {
     story.at(2_009, Event::Remains(ENGINE, Run(2), 1));
     assert_eq!(story.at(2_010, Event::Orphan), "look 0#2");
     assert_eq!(story.at(2_010, Event::Remains(ENGINE, Run(2), 0)), "prepare 0#3");
+    let mut slow = Story::up(command("agent"));
+    slow.at(2_000, crash(ENGINE, 1));
+    slow.at(2_000, Event::Remains(ENGINE, Run(1), 2));
+    let mut swept = false;
+    for at in 2_001..2_400 {
+        let done = slow.at(at, Event::Tick);
+        swept |= done.contains("sweep 0#1");
+        if done.contains("look 0#1") {
+            slow.at(at, Event::Remains(ENGINE, Run(1), 2));
+        }
+    }
+    assert!(swept);
+    assert_eq!(slow.at(2_400, Event::Orphan), "look 0#1", "it is not asked once more to end");
     let before = story.state.clone();
     assert_eq!(story.at(2_010, Event::Orphan), "", "nobody waits for one");
     assert_eq!(story.state, before);
