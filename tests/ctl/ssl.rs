@@ -164,6 +164,9 @@ fn one_that_the_engine_refuses_leaves_it_without_tls_as_it_was() {
     refused(&enable(&engine, &pair(&engine, "weak", WEAK)).ran(), 1, "refused");
     assert!(!engine.data().join("server.key").exists() && !engine.data().join("server.crt").exists());
     assert_eq!((engine.read("postgresql.conf"), engine.sql("show ssl")), (conf, "off".to_owned()));
+    let history = engine.json("params history ssl");
+    let last = history.as_array().unwrap().last().unwrap();
+    assert_eq!((&last["old"], &last["new"]), (&json!("on"), &json!(null)), "{history}");
 }
 
 #[test]
@@ -197,6 +200,12 @@ fn tls_13_alone_and_no_tcp_at_all() {
     assert!(json["notes"].to_string().contains("no TCP address"), "{json}");
     assert_eq!(mute.sql("show ssl"), "on");
     assert_eq!(done(&mute.ctl("ssl enable --output json"))["steps"], json!([]));
+    // As one leaves it that was killed before the engine was told.
+    let pair = pair(&mute, "pair", RSA);
+    mute.write("server.key", fs::read(&pair.key).unwrap());
+    mute.write("server.crt", fs::read(&pair.cert).unwrap());
+    fs::set_permissions(mute.data().join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(steps(&done(&enable(&mute, &pair).ran())), ["reload, confirmed by the engine"]);
 }
 
 #[test]
@@ -279,5 +288,16 @@ fn killed_and_called_again() {
         done(&enable(&engine, pair).ran());
         assert!(comes_in(&engine, Some(&pair.cert)), "{number}");
         assert_eq!(done(&enable(&engine, pair).ran())["steps"], json!([]));
+    }
+    for number in 0..8_u32 {
+        done(&engine.ctl("ssl disable --output json"));
+        fs::remove_file(engine.data().join("server.crt")).unwrap();
+        fs::remove_file(engine.data().join("server.key")).unwrap();
+        let mut child = engine.command("ssl enable").spawn_to(Stdio::null(), Stdio::null());
+        std::thread::sleep(Duration::from_millis(u64::from(number) * 40));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        done(&engine.ctl("ssl enable --output json"));
+        assert!(comes_in(&engine, None), "{number}");
     }
 }

@@ -126,7 +126,7 @@ fn cluster_statement(name: &str, value: Option<&str>) -> String {
 }
 
 /// Puts the old file back and has it read. What fails here is told by the next look: the first cause is the one to tell.
-pub fn take_back(steps: &[Step], seen: &Seen, site: &mut Site) {
+fn take_back(steps: &[Step], seen: &Seen, site: &mut Site) {
     if seen.candidate.is_some() {
         let old = candidate(site, &seen.path, &seen.before);
         let back = old.and_then(|old| put(site, &seen.path, &old));
@@ -147,6 +147,21 @@ pub fn take_back(steps: &[Step], seen: &Seen, site: &mut Site) {
     if let Ok(session) = site.plain_session() {
         let _ = reload::reload(session);
     }
+}
+
+/// Takes back what was carried out, where something else showed that the engine does not take it; in the history that is
+/// a change like others.
+pub fn undo(steps: &[Step], seen: &Seen, site: &mut Site) {
+    take_back(steps, seen, site);
+    let reversed = steps.iter().filter_map(|step| match step {
+        Step::Write { name, old, new } => Some(Record::new(&site.call, name, new.as_deref(), old.as_deref())),
+        Step::Release { name, old } => {
+            Some(Record::new(&site.call, &format!("{name} (ALTER SYSTEM)"), None, Some(old)))
+        }
+        Step::Cluster { .. } | Step::Reload => None,
+    });
+    let records: Vec<Record> = reversed.collect();
+    site.remarks.extend(history::add(site, &records));
 }
 
 fn record(step: &Step, site: &Site) -> Option<Record> {

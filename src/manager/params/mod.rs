@@ -25,7 +25,7 @@ mod rows;
 mod start;
 mod validate;
 
-pub use apply::{put_file, take_back};
+pub use apply::{put_file, undo};
 pub use change::{Change, Scope, Seen, Step, Wish};
 pub use name::{assignment, checked_name, shown};
 pub use refresh::Refresh;

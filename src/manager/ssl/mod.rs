@@ -147,7 +147,7 @@ impl Operation for Ssl {
                 site.remarks.push(format!("the old files of TLS could not be put back: {cause}"));
             }
             if written {
-                params::take_back(&of_params, &seen.params, site);
+                params::undo(&of_params, &seen.params, site);
             } else if seen.running.is_some() {
                 // What fails here the next look tells.
                 let _ = params::reload_files(site);
