@@ -209,6 +209,20 @@ fn tls_13_alone_and_no_tcp_at_all() {
 }
 
 #[test]
+fn from_another_network_the_settings_alone_show_it() {
+    let engine = on_tcp();
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--", env!("CARGO_BIN_EXE_polarctl"), "--data-dir"]).arg(engine.data());
+    command.args(["ssl", "enable", "--output", "json"]).env("POLAR_SUPERVISOR_LOG_DIR", engine.log_dir());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["result"]["shown_by"], "settings");
+    assert!(json["notes"].to_string().contains("a network that is not this one"), "{json}");
+    assert!(comes_in(&engine, None));
+}
+
+#[test]
 fn a_key_without_its_certificate_and_a_certificate_without_its_key() {
     let engine = on_tcp();
     let pair = pair(&engine, "pair", RSA);

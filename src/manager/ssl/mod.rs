@@ -6,10 +6,12 @@
 //! | `files` | the files in the data directory |
 //! | `self_signed` | a certificate that vouches for itself |
 //! | `hello` | what a server answers to a client that asks for TLS |
+//! | `network` | whether the engine's port is ours to ask |
 //! | `seen` | what is found out |
 
 mod files;
 mod hello;
+mod network;
 mod pem;
 mod seen;
 mod self_signed;
@@ -255,7 +257,7 @@ impl Ssl {
     }
 
     /// Asks the engine as a client does: a file that it cannot use it refuses in its log alone.
-    fn prove(&self, wanted: &[Wanted], seen: &Seen, site: &Site) -> Result<(), Cause> {
+    fn prove(&self, wanted: &[Wanted], seen: &Seen, site: &mut Site) -> Result<(), Cause> {
         let made = wanted.iter().find(|(path, _)| *path == seen.certificate_path);
         let made = made.and_then(|(_, text)| text.as_ref()?.certificate());
         let expected = made.or_else(|| self.expected(seen));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::files::{self, Found};
 use super::hello::{self, Answer};
 use super::pem::Pem;
-use super::{AUTHORITY, CERTIFICATE, KEY, Ssl, self_signed};
+use super::{AUTHORITY, CERTIFICATE, KEY, Ssl, network, self_signed};
 use crate::engine::conf;
 use crate::manager::cause::Cause;
 use crate::manager::operation::Operation;
@@ -101,11 +101,17 @@ fn ask(site: &mut Site) -> Result<Running, Cause> {
 /// What the engine answers to clients of TCP; `None`: it listens on none that is known.
 ///
 /// # Errors
-/// The data directory cannot be looked at.
-pub(super) fn answer(site: &Site) -> Result<Option<Answer>, Cause> {
-    let pid_file = site.seen()?.pid_file;
-    let address = pid_file.and_then(|file| hello::address(file.listen.as_deref()?, file.port?));
-    Ok(address.map(hello::ask))
+/// The data directory cannot be looked at, or the engine does not answer.
+pub(super) fn answer(site: &mut Site) -> Result<Option<Answer>, Cause> {
+    let Some(pid_file) = site.seen()?.pid_file else { return Ok(None) };
+    let address = pid_file.listen.as_deref().zip(pid_file.port);
+    let Some(address) = address.and_then(|(listen, port)| hello::address(listen, port)) else {
+        return Ok(None);
+    };
+    if !network::is_shared(site, address.port())? {
+        return Ok(Some(Answer::Unreached("it listens in a network that is not this one".to_owned())));
+    }
+    Ok(Some(hello::ask(address)))
 }
 
 /// What in an answer is not as it is to be.
