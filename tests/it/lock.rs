@@ -1,10 +1,11 @@
 //! The lock file: while it exists nothing of the engine runs, and PID 1 lives.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::common::{BOOT, Builder, Exit, Instance, Process, Random, SOON, Signal, Snapshot, until};
+use crate::common::{BOOT, Builder, Exit, Instance, Process, Random, SOON, Signal, Snapshot, pg_bin, until};
 
 /// An instance whose lock file has its default place, in the data directory.
 fn lock_inside() -> Builder {
@@ -49,22 +50,32 @@ fn boot_locked(builder: Builder) {
 }
 
 #[test]
-fn the_version_is_asked_for_while_the_lock_holds_and_not_by_the_start_that_follows() {
+fn the_version_is_learnt_while_the_lock_holds_by_no_process_of_the_servers_name() {
     let builder = Instance::builder().with_database().fake_server("exec \"$REAL\" \"$@\"");
     let mut instance = builder.build();
-    let (server, asked) = (instance.path("fakebin/postgres"), instance.path("run/asked"));
-    let text = fs::read_to_string(&server).unwrap();
-    let note = "[ \"$1\" = --version ] && echo asked >>\"$DIR/run/asked\"\n";
-    fs::write(&server, text.replacen("for word", &format!("{note}for word"), 1)).unwrap();
+    let noted = |program: &str, script: &str| {
+        let asked = instance.path(&format!("run/{program}"));
+        let text = fs::read_to_string(instance.path("fakebin/postgres")).unwrap();
+        let note = format!("[ \"$1\" = --version ] && echo asked >>\"$DIR/run/{program}\"\n{script}");
+        let file = instance.path(&format!("fakebin/{program}"));
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, text.replacen("for word", &format!("{note}for word"), 1)).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        asked
+    };
+    let sister = noted("pg_controldata", &format!("exec {}/pg_controldata \"$@\"\n", pg_bin().display()));
+    let server = noted("postgres", "");
     instance.set_lock();
     instance.boot();
     instance.until("the answer", |it| {
-        asked.exists() && !it.processes().iter().any(|process| process.command.ends_with(" prepare"))
+        sister.exists() && !it.processes().iter().any(|process| process.command.ends_with(" prepare"))
     });
     instance.stays_down();
+    assert!(!server.exists(), "the server ran under the lock");
     instance.remove_lock();
     instance.ready();
-    assert_eq!(fs::read_to_string(asked).unwrap(), "asked\n");
+    assert!(!server.exists(), "the start has asked what was known");
+    assert_eq!(fs::read_to_string(sister).unwrap(), "asked\n");
 }
 
 #[test]
