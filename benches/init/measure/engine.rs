@@ -243,7 +243,7 @@ pub fn engine(bench: Bench) -> Vec<Table> {
     };
     let pair = |setup| [database.ours(base, setup), database.looped(base, setup)];
     let (ready, empty) = (pair(Setup::Database), pair(Setup::Empty));
-    let rounds = bench.options.rounds_by(2);
+    let rounds = bench.options.rounds;
     in_turns(rounds, &ready.iter().collect::<Vec<_>>(), &mut killed, |peer| {
         let instance = Instance::start(peer, &database.plan(), bench.room)?;
         accepting(&instance)?;
