@@ -190,8 +190,8 @@ impl Writer {
 
     /// What the writer tells; `false`: it has gone.
     fn take_news(&mut self) -> bool {
-        let Some(socket) = self.socket.clone() else { return true };
-        loop {
+        // One that was let go is no longer listened to: its end is the one that was asked for.
+        while let Some(socket) = self.socket.clone() {
             match receive(&socket) {
                 Ok(Some(news)) => self.heed(news),
                 Ok(None) => return false,
@@ -200,6 +200,7 @@ impl Writer {
                 Err(_) => return false,
             }
         }
+        true
     }
 
     fn heed(&mut self, news: News) {
@@ -244,7 +245,7 @@ impl Writer {
         let Some(socket) = self.socket.clone() else { return };
         let _ = shutdown(&*socket, Shutdown::Write);
         let until = Instant::now() + REST;
-        while self.take_news() {
+        while self.take_news() && self.socket.is_some() {
             let left = until.saturating_duration_since(Instant::now());
             let Ok(timeout) = Timespec::try_from(left) else { return };
             let mut asked = [PollFd::new(&*socket, PollFlags::IN)];
@@ -382,5 +383,38 @@ fn receive(socket: &UnixDatagram) -> Result<Option<News>, Errno> {
     match serde_json::from_slice(packet.get(..message.bytes).unwrap_or_default()) {
         Ok(news) => Ok(Some(news)),
         Err(error) => Ok(Some(News::Trouble { text: format!("the writer cannot be understood: {error}") })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A writer that says `news` and is gone before PID 1 has read it.
+    fn taken_from_one_that_is_gone(news: &[News]) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _entered = runtime.enter();
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        rustix::io::ioctl_fionbio(&ours, true).unwrap();
+        for news in news {
+            rustix::io::write(&theirs, &serde_json::to_vec(news).unwrap()).unwrap();
+        }
+        drop(theirs);
+        let mut writer = Writer::new(tokio::sync::mpsc::unbounded_channel().0);
+        let ours = UnixDatagram::from_std(std::os::unix::net::UnixDatagram::from(ours)).unwrap();
+        writer.socket = Some(Rc::new(ours));
+        writer.take_news()
+    }
+
+    #[test]
+    fn one_that_goes_as_soon_as_it_is_let_go_has_not_died() {
+        assert!(taken_from_one_that_is_gone(&[News::Idle { orders: 0 }]));
+    }
+
+    #[test]
+    fn one_that_goes_without_being_let_go_has_died() {
+        assert!(!taken_from_one_that_is_gone(&[]));
+        assert!(!taken_from_one_that_is_gone(&[News::Idle { orders: 1 }]), "an order was under way");
     }
 }
