@@ -113,7 +113,7 @@ fn within(text: &str, value: f64, (min, max): (f64, f64), unit: Option<&str>) ->
 }
 
 /// PostgreSQL's `parse_bool`: any beginning of `true`, `false`, `yes` and `no`; `on`, `off`, `of`; 1 and 0.
-fn boolean(text: &str) -> Option<bool> {
+pub(super) fn boolean(text: &str) -> Option<bool> {
     let text = text.to_ascii_lowercase();
     let begins = |word: &str| !text.is_empty() && word.starts_with(text.as_str());
     match text.as_str() {

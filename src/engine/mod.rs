@@ -8,6 +8,7 @@
 //! | [`datadir`] | what a data directory is: empty, a database, somebody's files |
 //! | [`pidfile`] | `postmaster.pid`, and whether its postmaster lives |
 //! | [`record`] | who started the postmaster last, and where |
+//! | [`recovery_conf`] | `recovery.conf`, for engines that do not know it |
 //! | [`control`] | the first fields of `global/pg_control` |
 //! | [`conf`] | reading, quoting and changing configuration files |
 //! | [`defaults`] | the configuration files that we write |
@@ -29,6 +30,7 @@ pub mod greeting;
 pub mod guc;
 pub mod pidfile;
 pub mod record;
+pub mod recovery_conf;
 pub mod scram;
 pub mod sql;
 pub mod title;

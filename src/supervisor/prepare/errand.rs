@@ -23,6 +23,7 @@ use super::preflight;
 use super::protocol::{Errand, Start, Verdict};
 use super::prune;
 use super::record;
+use super::recovery;
 use super::root;
 use super::sockets;
 use super::stage;
@@ -236,6 +237,8 @@ fn serve(
     }
     let port = settings.get("port").and_then(|port| port.trim().parse().ok()).unwrap_or(5432);
     evidence::socket_locks(work, &sockets, port, excused);
+    work.report.about("recovery");
+    recovery::follow(work, data_dir, engine)?;
     work.report.about("configuration");
     conf_files::write(work, data_dir, engine.polardb, &sockets)?;
     conf_files::tell_port(work, &settings);

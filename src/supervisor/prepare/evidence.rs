@@ -173,6 +173,11 @@ fn accepts(socket: &Path) -> bool {
 
 /// A regular file's content; no link is followed, and a named pipe does not block.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_most(path, LENGTH_MAX)
+}
+
+/// The same of a file that may be longer than a pid file.
+pub(super) fn read_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let no_file = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
     // Looked at first: something else may refuse to be opened.
@@ -189,7 +194,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(no_file());
     }
     let mut content = Vec::new();
-    file.take(LENGTH_MAX).read_to_end(&mut content)?;
+    file.take(most).read_to_end(&mut content)?;
     Ok(content)
 }
 

@@ -1,4 +1,4 @@
-//! Named places where a first boot stops and waits to be ended, for the tests (cargo feature `failpoints`).
+//! Named places where a first boot, or the following of a `recovery.conf`, stops and waits to be ended, for the tests (cargo feature `failpoints`).
 
 use super::halt::Outcome;
 use super::interrupt::Interrupt;
@@ -20,12 +20,16 @@ pub const NAMES: &[&str] = &[
     "after-promotion",
 ];
 
+/// Those of a `recovery.conf` that is followed, in their order, and that of the way back.
+pub const OF_RECOVERY: &[&str] =
+    &["recovery-set", "recovery-signalled", "recovery-kept", "recovery-followed", "recovery-unfollowed"];
+
 /// Stops here for ever when `POLAR_FAILPOINT` is `name`: says so on standard error, makes the file named by
 /// `POLAR_FAILPOINT_FILE`, and waits to be interrupted or killed. Passes when that file is there already, so that a
 /// first boot of the same PID 1 can go on where the one before was ended.
 #[cfg(feature = "failpoints")]
 pub(super) fn failpoint(name: &str, interrupt: &Interrupt) -> Outcome<()> {
-    debug_assert!(NAMES.contains(&name));
+    debug_assert!(NAMES.contains(&name) || OF_RECOVERY.contains(&name));
     if std::env::var_os("POLAR_FAILPOINT").is_none_or(|wanted| wanted != name) {
         return Ok(());
     }

@@ -31,6 +31,7 @@ mod promote;
 pub mod protocol;
 mod prune;
 mod record;
+mod recovery;
 mod report;
 mod resolve;
 mod roles;

@@ -11,6 +11,7 @@ use super::program::{Ended, Errand, Main, Role};
 use super::spawn::{Group, Launch, Launched, Stdin, in_words, spawn};
 use super::{Input, Shell, logger, memory};
 use crate::engine::record::Lived;
+use crate::engine::recovery_conf::FIRST_WITHOUT;
 use crate::supervisor::core::{
     Action, Class, End, Event, Evidence, Id, Level, Prepared, Run, What, classify,
 };
@@ -258,7 +259,8 @@ impl Shell {
 
     fn expect_ready(&self, id: Id, run: Run, pid: i32, stale: Option<FileStamp>) {
         if let Some(watch) = &self.watch {
-            watch.expect(id, run, pid, stale);
+            let memo = self.programs.get(id.0).and_then(|program| program.memo.as_ref());
+            watch.expect(id, run, pid, stale, memo.is_none_or(|memo| memo.major < FIRST_WITHOUT));
         }
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::eyes;
 use crate::engine::pidfile::{self, PidFile, Status};
+use crate::engine::recovery_conf::FILE;
 use crate::supervisor::core::{Id, Lock, Run};
 use crate::supervisor::prepare::protocol::FileStamp;
 
@@ -27,9 +28,9 @@ const WATCH_AGAIN: Duration = Duration::from_secs(1);
 /// The first pause between looks at a pid file that is not ready yet; it doubles up to the last.
 const PID_FILE_POLL: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(1));
 
-/// Files in the data directory that make an engine a standby, or a PolarDB node that only reads. Of PostgreSQL 11:
-/// `recovery.conf`, which the end of a recovery renames.
-const STANDBY_FILES: [&str; 3] = ["recovery.conf", "replica.signal", "standby.signal"];
+/// Files in the data directory that make an engine a standby, or a PolarDB node that only reads. The last one of engines
+/// before 12 alone, where the end of a recovery renames it: beside a later one it is a word about its next start.
+const STANDBY_FILES: [&str; 3] = ["replica.signal", "standby.signal", FILE];
 
 /// What is watched for one program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub(crate) enum Seen {
 #[derive(Debug)]
 enum Ask {
     Hint,
-    Expect { id: Id, run: Run, pid: i32, stale: Option<FileStamp> },
+    Expect { id: Id, expected: Expected },
     Forget { id: Id },
     Targets(Vec<Target>),
 }
@@ -89,9 +90,11 @@ impl Watch {
         Ok(Watch(ask))
     }
 
-    /// Tell when the postmaster with this pid is ready; `stale` is the pid file that a dead one left.
-    pub(crate) fn expect(&self, id: Id, run: Run, pid: i32, stale: Option<FileStamp>) {
-        let _ = self.0.send(Ask::Expect { id, run, pid, stale });
+    /// Tell when the postmaster with this pid is ready; `stale` is the pid file that a dead one left, `old`: the engine
+    /// reads `recovery.conf`.
+    pub(crate) fn expect(&self, id: Id, run: Run, pid: i32, stale: Option<FileStamp>, old: bool) {
+        let expected = Expected { run, pid, stale, old, pause: PID_FILE_POLL.0, look_at: Instant::now() };
+        let _ = self.0.send(Ask::Expect { id, expected });
     }
 
     /// Nothing is expected of this program's pid file.
@@ -136,14 +139,18 @@ struct Folder {
 struct Served {
     run: Run,
     pid: i32,
+    /// Whether it reads `recovery.conf`.
+    old: bool,
     /// Whether it is a standby, as was told of last.
     standby: Option<bool>,
 }
 
+#[derive(Debug)]
 struct Expected {
     run: Run,
     pid: i32,
     stale: Option<FileStamp>,
+    old: bool,
     pause: Duration,
     look_at: Instant,
 }
@@ -258,10 +265,7 @@ impl<F: Fn(Seen) -> bool> Looker<F> {
         match ask {
             // Cleared before the look: what comes during it is worth another one.
             Ask::Hint => self.hinted.store(false, Ordering::SeqCst),
-            Ask::Expect { id, run, pid, stale } => {
-                let expected = Expected { run, pid, stale, pause: PID_FILE_POLL.0, look_at: Instant::now() };
-                self.set_expected(id, Some(expected));
-            }
+            Ask::Expect { id, expected } => self.set_expected(id, Some(expected)),
             Ask::Forget { id } => self.set_expected(id, None),
             Ask::Targets(targets) => self.set_targets(targets),
         }
@@ -384,9 +388,9 @@ impl Watched {
         let status = found.as_ref().and_then(|(file, _)| Some((file.pid, file.status?)));
         let Some(expected) = self.expected.as_mut() else { return self.look_at_standby(status, tell) };
         if found.is_some_and(|(file, stamp)| expected.ready(&file, stamp)) {
-            let (run, pid) = (expected.run, expected.pid);
+            let (run, pid, old) = (expected.run, expected.pid, expected.old);
             self.expected = None;
-            self.served = Some(Served { run, pid, standby: None });
+            self.served = Some(Served { run, pid, old, standby: None });
             return tell(Seen::Ready(self.target.id, run)) && self.look_at_standby(status, tell);
         }
         let at = Instant::now();
@@ -406,7 +410,8 @@ impl Watched {
             _ => return true,
         };
         let mut standby = cold;
-        for name in STANDBY_FILES {
+        let files = STANDBY_FILES.iter().filter(|name| served.old || **name != FILE);
+        for name in files {
             match fs::symlink_metadata(self.target.data_dir.join(name)) {
                 Ok(_) => standby = true,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
