@@ -62,6 +62,7 @@ mod polarctl;
 mod polarctl_volume;
 mod programs;
 mod readiness;
+mod recovery_conf;
 mod reload;
 mod reload_programs;
 mod restart;

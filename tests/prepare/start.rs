@@ -352,3 +352,19 @@ fn without_root_the_engines_user_does_what_it_can() {
     bed.order.user.uid = 1;
     assert!(run(&bed).refusal().contains(&format!("this runs as uid {uid}")));
 }
+
+#[test]
+fn an_old_engine_reads_its_recovery_conf_itself() {
+    let mut bed = Bed::new();
+    let (start, _) = bed.start();
+    let data = bed.at("data");
+    for (major, untouched) in [(11, true), (15, false)] {
+        fs::write(data.join("PG_VERSION"), format!("{major}\n")).unwrap();
+        fs::write(data.join("recovery.conf"), "standby_mode = on\n").unwrap();
+        own(data.join("recovery.conf"));
+        bed.order.memo = Some(Memo { major, ..start.memo.clone() });
+        bed.start();
+        let found = ["recovery.conf", "standby.signal"].map(|name| data.join(name).exists());
+        assert_eq!(found, [untouched, !untouched], "{major}");
+    }
+}
