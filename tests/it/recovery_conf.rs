@@ -267,6 +267,7 @@ fn killed_while_it_is_followed(point: &str) {
     // Of the file before: it must not make a primary once the other one is gone.
     builder.dir.file("data/recovery.done", "", 0o600);
     let it = killed_at(point, builder);
+    assert!(exists(&it, "recovery.conf") || !exists(&it, "recovery.done"));
     no_primary(&it);
     let mut it = it.change(Builder::without_env);
     it.boot();
