@@ -386,6 +386,22 @@ fn a_file_that_is_just_being_written_is_waited_for() {
 }
 
 #[test]
+fn a_file_that_is_written_again_while_it_is_followed_is_not_lost() {
+    let builder = Instance::builder().with_database();
+    let before = text("standby_mode='on'", "host=127.0.0.1 port=1");
+    builder.dir.file("data/recovery.conf", &before, 0o644);
+    let go = builder.dir.path("run/go");
+    let mut it = builder.failpoint("recovery-kept").env("POLAR_FAILPOINT_GO", &go).start();
+    it.at_failpoint();
+    attach(&it, &before.replace(SLOT, "another"));
+    fs::write(go, "").unwrap();
+    it.wait_log("has changed while it was followed");
+    it.until("the word of the standby", |it| is_standby(it) == Some(true));
+    it.ready();
+    assert_eq!(it.sql("show primary_slot_name"), "another");
+}
+
+#[test]
 fn hostile_values_reach_the_engine_as_they_are() {
     let long = "x".repeat(900_000);
     for value in

@@ -24,8 +24,9 @@ pub const NAMES: &[&str] = &[
 pub const OF_RECOVERY: &[&str] =
     &["recovery-set", "recovery-signalled", "recovery-kept", "recovery-followed", "recovery-unfollowed"];
 
-/// Stops here for ever when `POLAR_FAILPOINT` is `name`: says so on standard error, makes the file named by
-/// `POLAR_FAILPOINT_FILE`, and waits to be interrupted or killed. Passes when that file is there already, so that a
+/// Stops here when `POLAR_FAILPOINT` is `name`: says so on standard error, makes the file named by
+/// `POLAR_FAILPOINT_FILE`, and waits to be interrupted or killed, or for the file named by
+/// `POLAR_FAILPOINT_GO`. Passes when that file is there already, so that a
 /// first boot of the same PID 1 can go on where the one before was ended.
 #[cfg(feature = "failpoints")]
 pub(super) fn failpoint(name: &str, interrupt: &Interrupt) -> Outcome<()> {
@@ -41,9 +42,11 @@ pub(super) fn failpoint(name: &str, interrupt: &Interrupt) -> Outcome<()> {
         }
     }
     eprintln!("failpoint {name}");
-    loop {
-        interrupt.pause(std::time::Duration::from_secs(3600))?;
+    let go = std::env::var_os("POLAR_FAILPOINT_GO").map(std::path::PathBuf::from);
+    while !go.as_ref().is_some_and(|go| go.exists()) {
+        interrupt.pause(std::time::Duration::from_millis(20))?;
     }
+    Ok(())
 }
 
 /// Does nothing: the feature `failpoints` is off.
