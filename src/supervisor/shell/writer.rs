@@ -190,7 +190,7 @@ impl Writer {
 
     /// What the writer tells; `false`: it has gone.
     fn take_news(&mut self) -> bool {
-        // One that was let go is no longer listened to: its end is the one that was asked for.
+        // One that was let go is not listened to: its end is the one that was asked for.
         while let Some(socket) = self.socket.clone() {
             match receive(&socket) {
                 Ok(Some(news)) => self.heed(news),
