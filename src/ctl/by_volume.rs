@@ -114,8 +114,11 @@ pub(crate) fn stop(
     say_so(screen, why);
     let lock = words(MAINTENANCE, Some(STOPPED.to_owned()), None);
     for volume in volumes {
-        if look(volume)? == Found::Absent {
-            make(&volume.title(), &volume.lock_file, &lock, false)?;
+        let file = &volume.lock_file;
+        let failed = |error| Failure::of_file(&format!("stop of {}", volume.title()), file, &error);
+        // One that has come meanwhile will do, too.
+        if look(volume)? == Found::Absent && lock_file::make(file, &lock, false).map_err(failed)? == Done::Yes
+        {
             screen.note(&format!(
                 "{} holds the engine down, over restarts of the container too, until polarctl start or unlock",
                 volume.lock_file.display()
