@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use super::by_volume::{self, make, not_ours, other_locks, remove, words};
 use super::change::{show, wait_for};
 use super::cli::{DISKFULL, LockArgs, LockKind, UnlockArgs};
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use super::instance::{Desk, lock_diskfull, unlock_diskfull};
 use super::lock_file::{self, Found};
 use super::place::{Place, Reach, engines_or};
 use super::screen::Screen;
 use super::wait::Goal;
 use crate::control::client::Client;
+use crate::manager::diskfull::REASON_MAX;
 use crate::manager::user;
 
 /// `lock`.
@@ -69,6 +70,13 @@ fn has_file_of_kind(place: &Place, args: &UnlockArgs) -> bool {
 fn by_file(place: &Place, screen: Screen, args: &LockArgs) -> Result<(), Failure> {
     let program = args.change.program.as_deref();
     let tried = format!("lock of {}", program.unwrap_or("all engines"));
+    // A lock file that is longer than what is read of one would say of nobody that it is his.
+    let length = args.reason.as_ref().map_or(0, String::len);
+    if length > REASON_MAX {
+        let text =
+            format!("{tried}: the reason has {length} bytes; {REASON_MAX} are the most; make it shorter");
+        return Err(Failure::new(Exit::Usage, "usage", text));
+    }
     let lock = words(args.kind.word(), args.reason.clone(), args.until.clone());
     let mut client = match place.reach(&tried, program)? {
         Reach::Supervisor(client) => client,

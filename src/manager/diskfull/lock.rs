@@ -15,7 +15,7 @@ use crate::manager::site::Site;
 /// PostgreSQL's class of errors for a full disk.
 const DISK_FULL: &str = "53100";
 /// The longest reason, in bytes: every session has it.
-const REASON_MAX: usize = 1000;
+pub const REASON_MAX: usize = 1000;
 /// What the lock of PostgreSQL is not.
 const WEAK: &str = "PostgreSQL has no lock that a user cannot undo: sessions of normal users begin read-only, and one that says \
     SET default_transaction_read_only = off or BEGIN READ WRITE writes all the same";

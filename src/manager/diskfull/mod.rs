@@ -23,7 +23,7 @@ mod sessions;
 mod setting;
 mod unlock;
 
-pub use lock::Lock;
+pub use lock::{Lock, REASON_MAX};
 pub use look::{Held, Seen, held};
 pub use unlock::Unlock;
 
