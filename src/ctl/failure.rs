@@ -61,7 +61,14 @@ impl Failure {
             );
             return Self::new(Exit::NotPermitted, "not_permitted", text);
         }
-        Self::failed("file", format!("{tried}: {}: {error}", path.display()))
+        let next = match error.kind() {
+            ErrorKind::StorageFull => "free space on that disk; the file is as it was",
+            ErrorKind::ReadOnlyFilesystem => {
+                "its file system is read-only; do it where the volume can be written"
+            }
+            _ => "see that the path is as it should be, then try again",
+        };
+        Self::failed("file", format!("{tried}: {}: {error}; {next}", path.display()))
     }
 
     /// As JSON.

@@ -90,7 +90,8 @@ impl Screen {
 
     /// Says on standard error what a person should know beside the result.
     pub(crate) fn note(self, text: &str) {
-        // Nobody there to read it is no failure.
+        // Texts of others may be in it; what has several lines keeps them. Nobody there to read it is no failure.
+        let text = text.lines().map(harmless).collect::<Vec<_>>().join("\n");
         let _ = writeln!(io::stderr().lock(), "polarctl: {text}");
     }
 
@@ -106,6 +107,15 @@ impl Screen {
 /// Text of others, without what would command a terminal.
 pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Text of others in one line, cut where it is longer than people read.
+pub(crate) fn brief(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
+        return harmless(text);
+    }
+    let cut: String = text.chars().take(longest).collect();
+    format!("{}... ({} bytes)", harmless(&cut), text.len())
 }
 
 /// Columns that are as wide as their widest cell, two blanks between.

@@ -9,12 +9,16 @@ use serde_json::{Value, json};
 use crate::ctl::cli::instance::{DoArgs, InstanceArgs};
 use crate::ctl::failure::{Exit, Failure};
 use crate::ctl::place::Place;
-use crate::ctl::screen::Screen;
+use crate::ctl::screen::{Screen, brief};
 use crate::manager::log::{Level, Line, Log};
 use crate::manager::{Call, Cause, Operation, Outcome, Site, operation, random, user};
 
 /// The longest request id that is taken from the environment, in characters.
 const REQUEST_MAX: usize = 128;
+
+/// The longest words of what was tried and of what happened, in characters.
+const TRIED_MAX: usize = 200;
+const HAPPENED_MAX: usize = 4000;
 
 /// Where operations are called.
 pub(crate) struct Desk<'a> {
@@ -188,5 +192,7 @@ pub(crate) fn of_cause(tried: &str, cause: &Cause) -> Failure {
         Cause::Invalid { code: "usage", .. } => Exit::Usage,
         _ => Exit::Failed,
     };
-    Failure::new(exit, cause.code(), format!("{tried}: {cause}; {}", cause.next()))
+    // Names and values that were typed are in it.
+    let (tried, happened) = (brief(tried, TRIED_MAX), brief(&cause.to_string(), HAPPENED_MAX));
+    Failure::new(exit, cause.code(), format!("{tried}: {happened}; {}", cause.next()))
 }

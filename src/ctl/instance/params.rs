@@ -8,7 +8,7 @@ use super::desk::{Desk, of_cause};
 use crate::ctl::cli::instance::InstanceArgs;
 use crate::ctl::cli::params::{HowArgs, ParamsVerb, ScopeArg};
 use crate::ctl::failure::Failure;
-use crate::ctl::screen::{Colour, Table};
+use crate::ctl::screen::{Colour, Table, brief};
 use crate::manager::params::history::{self, Record};
 use crate::manager::params::{self, Change, Entry, Refresh, Scope, Wish, assignment, checked_name};
 use crate::manager::{Cause, Operation};
@@ -107,11 +107,7 @@ fn at(file: &str, line: usize) -> String {
 }
 
 fn cell(text: &str) -> String {
-    if text.chars().count() <= CELL {
-        return text.to_owned();
-    }
-    let cut: String = text.chars().take(CELL).collect();
-    format!("{cut}... ({} bytes)", text.len())
+    brief(text, CELL)
 }
 
 fn diff(desk: &mut Desk<'_>, args: &InstanceArgs) -> Result<(), Failure> {
