@@ -10,6 +10,7 @@
 
 mod accounts;
 mod bed;
+mod cells;
 mod changes;
 mod disk;
 mod diskfull;
