@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::change::{Seen, Step};
+use super::change::Step;
 use super::history::{self, Record};
+use super::look::Seen;
 use super::reload::{self, Mistake};
 use crate::engine::conf::Candidate;
 use crate::engine::sql::{ident_quote, literal};

@@ -6,7 +6,8 @@
 //! | `rows` | what the running server says of parameters |
 //! | `validate` | asking the engine's own executable about a candidate |
 //! | `start`, `evidence` | what keeps an engine from starting that its executable does not look at |
-//! | `change` | `params set` and `unset`: what is found out, and what is decided |
+//! | `change` | `params set` and `unset`: what is asked for |
+//! | `look`, `plan` | what is found out for that, and what is decided |
 //! | `apply` | writing, reloading, taking back |
 //! | `reload` | having files read, and the server's word that they were |
 //! | `refresh` | `params refresh` |
@@ -17,7 +18,9 @@ mod apply;
 mod change;
 mod evidence;
 pub mod history;
+mod look;
 mod name;
+mod plan;
 mod refresh;
 mod reload;
 mod report;
@@ -26,7 +29,8 @@ mod start;
 mod validate;
 
 pub use apply::{put_file, undo};
-pub use change::{Change, Scope, Seen, Step, Wish};
+pub use change::{Change, Scope, Step, Wish};
+pub use look::Seen;
 pub use name::{assignment, checked_name, shown};
 pub use refresh::Refresh;
 pub use reload::reload_files;
