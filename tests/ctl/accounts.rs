@@ -2,11 +2,10 @@
 
 use std::fs;
 
-use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::bed::{Ran, until};
-use crate::engine::{Engine, refused};
+use crate::bed::until;
+use crate::engine::{Engine, done, refused};
 
 /// What no account may get into a statement by.
 const HOSTILE: [&str; 9] = [
@@ -20,16 +19,6 @@ const HOSTILE: [&str; 9] = [
     "-c",
     " ",
 ];
-
-fn create(engine: &Engine, name: &str, privilege: u8, password: &str) -> Ran {
-    let line = format!("account create --privilege {privilege} --password-stdin --output json --");
-    engine.command(&line).word(name).given(password.as_bytes())
-}
-
-fn done(ran: &Ran) -> Value {
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
-    ran.json()
-}
 
 fn attributes(engine: &Engine, name: &str) -> String {
     engine.sql(&format!(
@@ -54,17 +43,17 @@ fn the_classes_of_accounts() {
             .given(b"geheim");
         assert_eq!(done(&said)["changed"], false);
         assert_eq!(attributes(&engine, name), "", "a dry run makes nothing");
-        let json = done(&create(&engine, name, privilege, "geheim"));
+        let json = done(&engine.account(name, privilege, "geheim"));
         assert_eq!(
             (&json["changed"], &json["result"]["account"]["privilege"]),
             (&json!(true), &json!(class)),
             "{json}"
         );
         assert_eq!(attributes(&engine, name), expected, "{name}");
-        let again = done(&create(&engine, name, privilege, "geheim"));
+        let again = done(&engine.account(name, privilege, "geheim"));
         assert_eq!((&again["changed"], &again["steps"]), (&json!(false), &json!([])), "{name}");
     }
-    let nearest = done(&create(&engine, "admin", 6, "geheim"));
+    let nearest = done(&engine.account("admin", 6, "geheim"));
     assert!(nearest["notes"][0].as_str().unwrap().contains("no polar_superuser"), "{nearest}");
     let settings = engine.sql(
         "select array_to_string(setconfig, '|') from pg_db_role_setting where setrole = 'aurora'::regrole",
@@ -97,7 +86,7 @@ fn the_classes_of_accounts() {
 #[test]
 fn the_password_logs_in_and_another_does_not() {
     let engine = Engine::up_on_tcp();
-    done(&create(&engine, "app", 1, "first\n"));
+    done(&engine.account("app", 1, "first\n"));
     assert!(engine.logs_in("app", "first") && !engine.logs_in("app", "second"));
     let file = engine.dir.path().join("password");
     for password in ["second", "it's \\ \" %s \u{1f418}"] {
@@ -111,7 +100,7 @@ fn the_password_logs_in_and_another_does_not() {
     // A verifier of the old kind is replaced.
     engine.sql("set password_encryption = 'md5'; alter role app password 'third'");
     assert_eq!(
-        done(&create(&engine, "app", 1, "third"))["steps"],
+        done(&engine.account("app", 1, "third"))["steps"],
         json!(["store a SCRAM verifier of the password"])
     );
     assert!(engine.logs_in("app", "third"));
@@ -125,8 +114,8 @@ fn the_password_logs_in_and_another_does_not() {
 fn hostile_names_and_passwords_are_names_and_passwords() {
     let engine = Engine::up();
     for name in HOSTILE {
-        done(&create(&engine, name, 1, name));
-        assert_eq!(done(&create(&engine, name, 1, name))["changed"], false, "{name:?}");
+        done(&engine.account(name, 1, name));
+        assert_eq!(done(&engine.account(name, 1, name))["changed"], false, "{name:?}");
     }
     let names =
         engine.sql("select array_to_json(array_agg(rolname order by oid)) from pg_roles where oid > 16000");
@@ -141,7 +130,7 @@ fn hostile_names_and_passwords_are_names_and_passwords() {
     assert_eq!(engine.sql("select count(*) from pg_roles where oid > 16000"), "0");
     assert_eq!(engine.sql("select rolsuper from pg_roles where rolname = 'postgres'"), "t");
     for name in ["", "pg_monitor", "public", &"x".repeat(64), &"x".repeat(100_000)] {
-        refused(&create(&engine, name, 1, "geheim"), 1, "bad_name");
+        refused(&engine.account(name, 1, "geheim"), 1, "bad_name");
     }
     for password in [&b""[..], b"\n", b"a\0b", b"\xff", &vec![b'x'; 1 << 20]] {
         let ran =
@@ -157,7 +146,7 @@ fn no_password_and_no_verifier_is_seen_anywhere() {
     let conf = engine.read("postgresql.conf");
     engine.write("postgresql.conf", format!("{conf}log_statement=all\nlog_min_duration_statement=0\n"));
     engine.start();
-    let ran = create(&engine, "app", 7, "geheim-123");
+    let ran = engine.account("app", 7, "geheim-123");
     done(&ran);
     // One that fails in the middle of its transaction.
     engine.sql(
@@ -179,7 +168,7 @@ fn no_password_and_no_verifier_is_seen_anywhere() {
 #[test]
 fn drop_ends_sessions_and_is_refused_where_something_is_owned() {
     let engine = Engine::up();
-    done(&create(&engine, "app", 1, "geheim"));
+    done(&engine.account("app", 1, "geheim"));
     engine.sql("create schema app authorization app");
     let ran = engine.ctl("account drop app --output json");
     refused(&ran, 1, "sql");
@@ -202,60 +191,13 @@ fn drop_ends_sessions_and_is_refused_where_something_is_owned() {
 #[test]
 fn who_cannot_be_changed() {
     let engine = Engine::up();
-    refused(&create(&engine, "postgres", 1, "geheim"), 1, "bad_name");
+    refused(&engine.account("postgres", 1, "geheim"), 1, "bad_name");
     refused(&engine.ctl("account drop postgres --output json"), 1, "bad_name");
     refused(&engine.ctl("account alter nobody --privilege 1 --output json"), 1, "no_such_account");
-    refused(&create(&engine, "app", 18, "geheim"), 2, "usage");
+    refused(&engine.account("app", 18, "geheim"), 2, "usage");
     refused(&engine.ctl("account alter app --output json"), 2, "usage");
     assert_eq!(engine.sql("select rolsuper from pg_roles where rolname = 'postgres'"), "t");
     // Its password may be.
     let ran = engine.command("account alter postgres --password-stdin --output json").given(b"geheim");
     assert_eq!(done(&ran)["changed"], true);
-}
-
-const LINES: [&str; 3] = ["account create app --privilege 1", "account drop app", "account list"];
-
-#[test]
-fn engines_that_cannot_be_asked() {
-    let mut engine = Engine::up();
-    let check = |engine: &Engine, code: i32, word: &str| {
-        for line in LINES {
-            refused(&engine.ctl(&format!("{line} --output json --timeout 1s")), code, word);
-        }
-    };
-    engine.signal(Signal::SIGSTOP);
-    check(&engine, 5, "hung");
-    engine.signal(Signal::SIGCONT);
-    engine.stop();
-    check(&engine, 3, "not_running");
-    engine.write("ins_lock", "");
-    check(&engine, 3, "locked");
-    check(&Engine::recovering(), 3, "starting");
-    let engine = Engine::up();
-    let _crowd = engine.take_all_connections();
-    check(&engine, 1, "overloaded");
-}
-
-#[test]
-fn a_standby_is_read_only() {
-    let primary = Engine::up();
-    let standby = Engine::standby_of(&primary);
-    for line in &LINES[..2] {
-        refused(&standby.ctl(&format!("{line} --output json")), 1, "standby");
-    }
-    assert_eq!(standby.json("account list").as_array().unwrap().len(), 1);
-}
-
-#[test]
-fn two_at_once_make_one_account() {
-    let engine = Engine::up();
-    let line = "account create app --privilege 7";
-    let children: Vec<_> = (0..4).map(|_| engine.command(line).spawn()).collect();
-    let mut changed = 0;
-    for child in children {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        changed += usize::from(String::from_utf8_lossy(&output.stdout).contains("create the role"));
-    }
-    assert_eq!(changed, 1);
 }

@@ -1,17 +1,19 @@
 //! `lock --kind diskfull`: on a real server.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::bed::{Ctl, until};
-use crate::engine::{Engine, as_engine, refused};
+use crate::engine::{Engine, as_engine, done, refused};
 
 pub const LOCK: &str = "lock --kind diskfull";
 pub const UNLOCK: &str = "unlock --kind diskfull";
+/// Of all accounts.
+const PASSWORD: &str = "geheim";
 const READ_ONLY: &str = "read-only transaction";
 
 /// An engine on TCP, with a normal user `app` who logs in by a password and owns a table.
@@ -23,22 +25,13 @@ fn engine() -> Engine {
 
 pub fn set_up(engine: &Engine) {
     for (name, privilege) in [("app", 1), ("root7", 7)] {
-        let line = format!("account create {name} --privilege {privilege} --password-stdin");
-        assert_eq!(engine.command(&line).given(b"geheim").code, 0);
+        done(&engine.account(name, privilege, PASSWORD));
     }
     engine.sql("create schema app authorization app; set role app; create table app.t(n int)");
 }
 
-pub fn login(engine: &Engine, role: &str) -> Command {
-    let mut psql = as_engine("psql");
-    psql.args(["-X", "-Atq", "-w", "-h", "127.0.0.1", "-d", "postgres", "-v", "ON_ERROR_STOP=1"]);
-    psql.arg("-p").arg(engine.port().to_string()).arg("-U").arg(role);
-    psql.env("PGPASSWORD", "geheim").env("PGCONNECT_TIMEOUT", "10");
-    psql
-}
-
 pub fn by(engine: &Engine, role: &str, sql: &str) -> Result<String, String> {
-    let output = login(engine, role).args(["-c", sql]).output().unwrap();
+    let output = engine.login(role, PASSWORD).args(["-c", sql]).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim_end().to_owned();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
@@ -79,7 +72,8 @@ pub struct Stays {
 
 impl Stays {
     pub fn of(engine: &Engine, role: &str) -> Self {
-        let mut child = login(engine, role)
+        let mut child = engine
+            .login(role, PASSWORD)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -143,13 +137,10 @@ fn sessions_of_normal_users_end_and_others_do_not() {
     let (mut app, mut superuser) = (Stays::of(&engine, "app"), Stays::of(&engine, "root7"));
     let standby = Engine::standby_of(&engine);
     // And one whose role is no superuser.
-    assert_eq!(
-        engine.command("account create sender --privilege 6 --password-stdin").given(b"geheim").code,
-        0
-    );
+    assert_eq!(engine.account("sender", 6, PASSWORD).code, 0);
     let mut receiver = as_engine("pg_receivewal");
     receiver.args(["-w", "-h", "127.0.0.1", "-U", "sender", "-D"]).arg(standby.data()).arg("-p");
-    receiver.arg(engine.port().to_string()).env("PGPASSWORD", "geheim").stderr(Stdio::null());
+    receiver.arg(engine.port().to_string()).env("PGPASSWORD", PASSWORD).stderr(Stdio::null());
     let mut receiver = receiver.spawn().unwrap();
     let senders = "select string_agg(pid::text, ',' order by pid) from pg_stat_replication";
     until("both to stream", || engine.sql(senders).contains(','));
@@ -277,7 +268,7 @@ fn no_slot_is_left_for_normal_users() {
     let engine = engine();
     let mut crowd = Vec::new();
     until("no slot to be left for normal users", || {
-        let mut psql = login(&engine, "app");
+        let mut psql = engine.login("app", PASSWORD);
         psql.args(["-c", "select pg_sleep(600)"]).stdout(Stdio::null()).stderr(Stdio::null());
         crowd.push(psql.spawn().unwrap());
         by(&engine, "app", "select 1").is_err_and(|error| error.contains("connection slots"))
@@ -288,27 +279,6 @@ fn no_slot_is_left_for_normal_users() {
     for mut child in crowd {
         assert!(!child.wait().unwrap().success(), "it was ended");
     }
-}
-
-#[test]
-fn engines_that_cannot_be_asked() {
-    let mut engine = Engine::up();
-    let check = |engine: &Engine, code: i32, word: &str| {
-        for line in [LOCK, UNLOCK, "lock --kind diskfull --dry-run"] {
-            refused(&engine.ctl(&format!("{line} --output json --timeout 1s")), code, word);
-        }
-    };
-    engine.signal(Signal::SIGSTOP);
-    check(&engine, 5, "hung");
-    engine.signal(Signal::SIGCONT);
-    engine.stop();
-    check(&engine, 3, "not_running");
-    engine.write("ins_lock", "");
-    check(&engine, 3, "locked");
-    check(&Engine::recovering(), 3, "starting");
-    let engine = Engine::up();
-    let _crowd = engine.take_all_connections();
-    check(&engine, 1, "overloaded");
 }
 
 #[test]
@@ -371,20 +341,6 @@ fn an_unlock_that_was_cut_short_is_finished() {
 }
 
 #[test]
-fn two_at_once() {
-    let engine = engine();
-    let children: Vec<_> = (0..3).map(|_| engine.command(LOCK).spawn()).collect();
-    let mut changed = 0;
-    for child in children {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        changed += usize::from(String::from_utf8_lossy(&output.stdout).contains("keep what was there"));
-    }
-    assert_eq!(changed, 1);
-    is_locked(&engine);
-}
-
-#[test]
 fn nobody_gets_in_while_it_is_locked_and_writes() {
     let engine = engine();
     // Who logs in at any moment and stays is either ended or read-only.
@@ -392,7 +348,7 @@ fn nobody_gets_in_while_it_is_locked_and_writes() {
         let lock = engine.command(LOCK).spawn();
         let writers = (0..6_u64).map(|number| {
             std::thread::sleep(std::time::Duration::from_millis((number + round) % 3));
-            let mut psql = login(&engine, "app");
+            let mut psql = engine.login("app", PASSWORD);
             psql.args(["-c", "select pg_sleep(0.4)", "-c", "insert into app.t values (99)"]);
             psql.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
         });
@@ -410,7 +366,7 @@ fn nobody_gets_in_while_it_is_locked_and_writes() {
 #[test]
 fn who_has_read_the_settings_and_is_in_no_view_of_sessions_does_not_get_in() {
     let engine = engine();
-    let mut psql = login(&engine, "app");
+    let mut psql = engine.login("app", PASSWORD);
     // It waits between the one and the other.
     psql.env("PGOPTIONS", "-c post_auth_delay=1");
     psql.args(["-c", "select pg_sleep(1)", "-c", "insert into app.t values (99)"]);
@@ -433,7 +389,7 @@ fn who_logs_in_while_the_lock_comes_does_not_write() {
     let waiting =
         "select count(*) from pg_locks where relation = 'pg_db_role_setting'::regclass and not granted";
     until("the lock to wait", || holder.ask(waiting).as_deref() == Some("1"));
-    let mut psql = login(&engine, "app");
+    let mut psql = engine.login("app", PASSWORD);
     psql.args(["-c", "select pg_sleep(1)", "-c", "insert into app.t values (99)"]);
     let mut writer = psql.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let there = "select count(*) from pg_stat_activity where usename = 'app'";
@@ -474,8 +430,7 @@ fn t19_a_full_disk_is_locked_or_says_what_to_do() {
 fn t19_where_there_is_an_account_of_a_superusers_a_disk_without_a_free_byte_can_be_locked() {
     let mut engine = Engine::on_small_disk();
     engine.start();
-    let create = engine.command("account create aurora --privilege 7 --password-stdin");
-    assert_eq!(create.given(b"geheim").code, 0);
+    done(&engine.account("aurora", 7, PASSWORD));
     let before = settings(&engine);
     engine.fill_disk();
     assert_eq!(engine.json(LOCK)["changed"], true);

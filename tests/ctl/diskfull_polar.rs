@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::bed::{Ran, until};
 use crate::diskfull::{LOCK, Stays, UNLOCK, is_locked, set_up, writes};
-use crate::engine::{Engine, bin_dir, refused};
+use crate::engine::{Engine, bin_dir, done, refused};
 
 /// What `postgres -C NAME -D DIR -c config_file=FILE` answers of an engine that knows the parameter.
 const EXECUTABLE: &str = "#!/bin/sh\nfile=${6#config_file=}\nvalue=$(sed -n \"s/^$2 *= *//p\" \"$file\" | tail -n 1 | tr -d \"'\")\n\
@@ -70,9 +70,7 @@ impl Polar {
     }
 
     fn done(&self, line: &str) -> serde_json::Value {
-        let ran = self.ctl(line);
-        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{line}: {ran:?}");
-        ran.json()
+        done(&self.ctl(line))
     }
 }
 

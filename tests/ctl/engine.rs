@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use polardb_manager::engine::{access, flavor};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::bed::{Ctl, Ran, until};
@@ -55,7 +56,7 @@ pub fn as_engine(program: &str) -> Command {
     command
 }
 
-fn done(mut command: Command) -> String {
+fn output_of(mut command: Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -81,7 +82,7 @@ fn template() -> &'static Path {
         own(dir.path());
         let mut initdb = as_engine("initdb");
         initdb.args(["--no-sync", "--locale=C", "--encoding=UTF8", "-U", "postgres", "-D"]);
-        done({
+        output_of({
             initdb.arg(dir.path().join("data"));
             initdb
         });
@@ -119,7 +120,7 @@ impl Engine {
         fs::create_dir(&data).unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=120m,mode=0700", "tmpfs"]).arg(&data);
-        done(mount);
+        output_of(mount);
         own(&data);
         Self::down_on(Some(Disk(data)), dir)
     }
@@ -152,7 +153,7 @@ impl Engine {
     fn down_on(disk: Option<Disk>, dir: TempDir) -> Self {
         let mut copy = Command::new("cp");
         copy.args(["-a", "--no-target-directory"]).arg(template().join("data")).arg(dir.path().join("data"));
-        done(copy);
+        output_of(copy);
         let engine = Engine { dir, _disk: disk, server: None };
         let conf = engine.read("postgresql.conf");
         engine.write("postgresql.conf", format!("port=5432\n{conf}{SETTINGS}"));
@@ -191,7 +192,7 @@ impl Engine {
             "--no-sync",
             "-D",
         ]);
-        done({
+        output_of({
             backup.arg(dir.path().join("data"));
             backup
         });
@@ -290,11 +291,22 @@ impl Engine {
 
     /// Whether a role can log in with this password where one is asked for: over TCP, on a port of its own.
     pub fn logs_in(&self, role: &str, password: &str) -> bool {
+        self.login(role, password).args(["-c", "select 1"]).output().unwrap().status.success()
+    }
+
+    /// psql as a role, over TCP.
+    pub fn login(&self, role: &str, password: &str) -> Command {
         let mut psql = as_engine("psql");
-        psql.args(["-X", "-At", "-w", "-h", "127.0.0.1", "-d", "postgres", "-c", "select 1"]);
+        psql.args(["-X", "-Atq", "-w", "-h", "127.0.0.1", "-d", "postgres", "-v", "ON_ERROR_STOP=1"]);
         psql.arg("-p").arg(self.port().to_string()).arg("-U").arg(role);
         psql.env("PGPASSWORD", password).env("PGCONNECT_TIMEOUT", "10");
-        psql.output().unwrap().status.success()
+        psql
+    }
+
+    /// Has an account made, or made as it is asked for.
+    pub fn account(&self, name: &str, privilege: u8, password: &str) -> Ran {
+        let line = format!("account create --privilege {privilege} --password-stdin --output json --");
+        self.command(&line).word(name).given(password.as_bytes())
     }
 
     /// The port that `postmaster.pid` names.
@@ -351,10 +363,8 @@ impl Engine {
     }
 
     /// What `polarctl ... --output json` prints where it succeeds.
-    pub fn json(&self, line: &str) -> serde_json::Value {
-        let ran = self.ctl(&format!("{line} --output json"));
-        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{line}: {ran:?}");
-        ran.json()
+    pub fn json(&self, line: &str) -> Value {
+        done(&self.ctl(&format!("{line} --output json")))
     }
 
     /// The lines of `manager.log`.
@@ -379,6 +389,17 @@ impl Engine {
         });
         crowd
     }
+}
+
+/// The JSON of one that was done and had nothing to remark.
+pub fn done(ran: &Ran) -> Value {
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    ran.json()
+}
+
+/// The steps that it tells.
+pub fn steps(json: &Value) -> Vec<&str> {
+    json["steps"].as_array().unwrap().iter().map(|step| step.as_str().unwrap()).collect()
 }
 
 /// An engine in a state in which operations fail, and the exit status and word that say so.

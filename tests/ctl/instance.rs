@@ -9,66 +9,10 @@ use serde_json::json;
 use crate::bed::{Ctl, until};
 use crate::engine::{Engine, postgres, refused};
 
-/// The same refusal of every operation that needs the server.
-const NEED_A_SERVER: [&str; 2] = ["wal switch", "tablespace create t --location /nowhere/t"];
-
-fn all_refused(engine: &Engine, code: i32, word: &str) {
-    for line in NEED_A_SERVER {
-        refused(&engine.ctl(&format!("{line} --output json --timeout 1s")), code, word);
-    }
-    // To a probe there are two answers alone; why is told.
-    let ran = engine.ctl("health --output json");
-    assert_eq!((ran.code, ran.json()["engines"][0]["code"].as_str()), (3, Some(word)), "{ran:?}");
-}
-
 #[test]
-fn a_stopped_engine() {
-    let engine = Engine::down();
-    all_refused(&engine, 3, "not_running");
-    assert_eq!(engine.ctl("pg").code, 3);
-}
-
-#[test]
-fn a_locked_engine() {
-    let engine = Engine::down();
-    engine.write("ins_lock", "");
-    all_refused(&engine, 3, "locked");
-    assert_eq!(engine.ctl("pg").code, 3);
-}
-
-#[test]
-fn an_engine_whose_postmaster_was_killed() {
-    let engine = Engine::up();
-    engine.signal(Signal::SIGKILL);
-    until("its socket to be dead", || engine.try_sql("select 1").is_err());
-    all_refused(&engine, 3, "not_running");
-}
-
-#[test]
-fn a_starting_engine() {
-    let engine = Engine::recovering();
-    all_refused(&engine, 3, "starting");
-}
-
-#[test]
-fn an_overloaded_engine() {
-    let engine = Engine::up();
-    let _crowd = engine.take_all_connections();
-    all_refused(&engine, 1, "overloaded");
-}
-
-#[test]
-fn a_hung_engine() {
-    let engine = Engine::up();
-    engine.signal(Signal::SIGSTOP);
-    all_refused(&engine, 5, "hung");
-}
-
-#[test]
-fn a_standby() {
+fn a_standby_has_its_primarys_number() {
     let primary = Engine::up();
     let standby = Engine::standby_of(&primary);
-    refused(&standby.ctl("wal switch --output json"), 1, "standby");
     assert_eq!(standby.json("system-identifier"), primary.json("system-identifier"));
 }
 

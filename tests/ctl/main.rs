@@ -19,7 +19,6 @@ mod documents;
 mod engine;
 mod exit_statuses;
 mod instance;
-mod killed;
 mod locks;
 mod manager_log;
 mod pages;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use polardb_manager::manager::log::{Appender, KEEP, Level, Line, NAME, SIZE};
 
+use crate::engine::Engine;
+
 const PROCESSES: usize = 8;
 const LINES: usize = 12_500;
 /// Small enough for many to be filled, large enough for all lines to be kept.
@@ -67,4 +69,26 @@ fn eight_processes_log_100_000_lines_over_many_files_and_none_is_lost_or_torn() 
 #[test]
 fn size_and_number_of_its_files_are_the_predecessors() {
     assert_eq!((NAME, SIZE, KEEP), ("manager.log", 10 * 1024 * 1024, 15));
+}
+
+#[test]
+fn a_log_whose_disk_is_full_has_no_part_of_a_line() {
+    let engine = Engine::on_small_disk();
+    let command = || engine.command("system-identifier").env("POLAR_SUPERVISOR_LOG_DIR", engine.data());
+    command().ran().success();
+    let path = engine.data().join("manager.log");
+    let line = fs::read_to_string(&path).unwrap();
+    // So much that the next line begins in the last page of the file and would end in one that is not there.
+    let page = 4096;
+    fs::write(&path, line.repeat(page / line.len())).unwrap();
+    let before = fs::read(&path).unwrap();
+    assert!(before.len() < page && before.len() + line.len() > page);
+    engine.fill_disk();
+    let ran = command().ran();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("No space left"), "{ran:?}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+    engine.empty_disk();
+    command().ran().success();
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), page / line.len() + 1);
 }

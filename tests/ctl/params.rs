@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use serde_json::{Value, json};
 
 use crate::bed::Ran;
-use crate::engine::{Engine, postgres, refused};
+use crate::engine::{Engine, done, postgres, refused, steps};
 
 fn conf(engine: &Engine) -> String {
     engine.read("postgresql.conf")
@@ -18,15 +18,6 @@ fn show(engine: &Engine, name: &str) -> String {
 
 fn set(engine: &Engine, assignment: &str) -> Ran {
     engine.command("params set --output json").word(assignment).ran()
-}
-
-fn done(ran: &Ran) -> Value {
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
-    ran.json()
-}
-
-fn steps(json: &Value) -> Vec<&str> {
-    json["steps"].as_array().unwrap().iter().map(|step| step.as_str().unwrap()).collect()
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `params`: engines that cannot be asked, full disks, kills, and two at once.
+//! `params`: full disks, kills, and two at once.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -11,42 +11,6 @@ use serde_json::Value;
 
 use crate::bed::until;
 use crate::engine::{Engine, refused};
-
-/// What needs the server where one is up.
-const LINES: [&str; 4] =
-    ["params set work_mem=9MB", "params unset port", "params get work_mem", "params diff"];
-
-fn all_refused(engine: &Engine, code: i32, word: &str) {
-    let before = engine.read("postgresql.conf");
-    for line in LINES {
-        refused(&engine.ctl(&format!("{line} --output json --timeout 1s")), code, word);
-    }
-    assert_eq!(engine.read("postgresql.conf"), before);
-}
-
-#[test]
-fn engines_that_cannot_be_asked() {
-    let engine = Engine::up();
-    engine.signal(Signal::SIGSTOP);
-    all_refused(&engine, 5, "hung");
-    engine.signal(Signal::SIGCONT);
-    engine.signal(Signal::SIGKILL);
-    until("its socket to be dead", || engine.try_sql("select 1").is_err());
-    all_refused(&engine, 3, "not_running");
-}
-
-#[test]
-fn an_engine_without_a_connection_left() {
-    let engine = Engine::up();
-    let _crowd = engine.take_all_connections();
-    all_refused(&engine, 1, "overloaded");
-}
-
-#[test]
-fn a_starting_engine() {
-    let engine = Engine::recovering();
-    all_refused(&engine, 3, "starting");
-}
 
 #[test]
 fn a_full_disk_leaves_the_old_file_whole() {

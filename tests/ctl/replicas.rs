@@ -1,21 +1,15 @@
 //! `replica`: on a real primary, with a real standby.
 
-use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::bed::{Ran, until};
-use crate::engine::{Engine, refused};
+use crate::engine::{Engine, done, refused};
 
 const STANDBY: &str = "--kind standby --custins-id 1000 --unique-name pod-7";
 const REPLICA: &str = "--kind replica --custins-id 1000 --unique-name 1001";
 
 fn create(engine: &Engine, which: &str, more: &str) -> Ran {
     engine.command(&format!("replica create {which} {more} --password-stdin --output json")).given(b"geheim")
-}
-
-fn done(ran: &Ran) -> Value {
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
-    ran.json()
 }
 
 fn slots(engine: &Engine) -> String {
@@ -125,24 +119,4 @@ fn what_is_refused() {
         (slots(&engine).as_str(), engine.sql("select count(*) from pg_roles where rolreplication").as_str()),
         ("", "1")
     );
-}
-
-#[test]
-fn engines_that_cannot_be_asked() {
-    let lines =
-        [format!("replica create {STANDBY}"), format!("replica drop {STANDBY}"), "replica list".to_owned()];
-    let check = |engine: &Engine, lines: &[String], code: i32, word: &str| {
-        for line in lines {
-            refused(&engine.ctl(&format!("{line} --output json --timeout 1s")), code, word);
-        }
-    };
-    let mut engine = Engine::up();
-    let standby = Engine::standby_of(&engine);
-    check(&standby, &lines[..2], 1, "standby");
-    engine.signal(Signal::SIGSTOP);
-    check(&engine, &lines, 5, "hung");
-    engine.signal(Signal::SIGCONT);
-    engine.stop();
-    check(&engine, &lines, 3, "not_running");
-    check(&Engine::recovering(), &lines, 3, "starting");
 }

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use polardb_manager::engine::access;
 use serde_json::{Value, json};
 
-use crate::bed::{Ctl, Ran};
-use crate::engine::{Engine, as_engine, postgres, refused};
+use crate::bed::Ctl;
+use crate::engine::{Engine, as_engine, done, postgres, refused, steps};
 
 const RSA: &str = "-newkey rsa:2048";
 const CURVE: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256";
@@ -44,15 +43,6 @@ fn pair(engine: &Engine, name: &str, kind: &str) -> Pair {
 fn enable(engine: &Engine, pair: &Pair) -> Ctl {
     let command = engine.command("ssl enable --output json");
     command.option("--cert", &pair.cert).option("--key", &pair.key)
-}
-
-fn done(ran: &Ran) -> Value {
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
-    ran.json()
-}
-
-fn steps(json: &Value) -> Vec<&str> {
-    json["steps"].as_array().unwrap().iter().map(|step| step.as_str().unwrap()).collect()
 }
 
 /// A server on TCP that lets everybody in.
@@ -267,17 +257,7 @@ fn on_engines_that_are_down_or_a_standby() {
 }
 
 #[test]
-fn engines_that_cannot_be_asked_and_a_full_disk() {
-    let engine = Engine::up();
-    engine.signal(Signal::SIGSTOP);
-    for line in ["ssl enable", "ssl disable"] {
-        refused(&engine.ctl(&format!("{line} --timeout 1s --output json")), 5, "hung");
-    }
-    engine.signal(Signal::SIGCONT);
-    let crowd = engine.take_all_connections();
-    refused(&engine.ctl("ssl enable --output json"), 1, "overloaded");
-    drop(crowd);
-    assert!(!engine.data().join("server.key").exists());
+fn a_full_disk_leaves_what_served() {
     let small = Engine::on_small_disk();
     let (old, young) = (pair(&small, "old", RSA), pair(&small, "young", RSA));
     done(&enable(&small, &old).ran());

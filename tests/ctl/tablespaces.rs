@@ -7,10 +7,10 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::bed::Ran;
-use crate::engine::{Engine, postgres, refused};
+use crate::engine::{Engine, done, postgres, refused};
 
 /// A folder of the engine's user beside the data directory, in which that one may make others.
 fn disk(engine: &Engine) -> PathBuf {
@@ -28,11 +28,6 @@ fn folder(path: &Path, owner: Option<(u32, u32)>) -> PathBuf {
 fn create(engine: &Engine, name: &str, location: &Path, more: &str) -> Ran {
     let command = engine.command(&format!("tablespace create {more} --output json"));
     command.option("--location", location).word("--").word(name).ran()
-}
-
-fn done(ran: &Ran) -> Value {
-    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
-    ran.json()
 }
 
 fn tablespaces(engine: &Engine) -> String {
