@@ -8,7 +8,7 @@ use super::cli::{LockArgs, UnlockArgs, WaitArgs};
 use super::failure::Failure;
 use super::lock_file::{self, Done, Found};
 use super::place::Volume;
-use super::screen::{Colour, Screen, Table};
+use super::screen::{Colour, Screen, Table, brief};
 use super::time::present;
 use super::volume::{self, Shown};
 use super::wait::{Look, until_done};
@@ -17,6 +17,9 @@ use crate::manager::user;
 
 /// The reason of a lock that a `stop` makes.
 const STOPPED: &str = "polarctl stop, without a supervisor in reach";
+
+/// So much of a kind that was typed is shown, in characters.
+const KIND_MAX: usize = 60;
 
 /// The kind of a lock that a `stop` makes and a `start` removes.
 const MAINTENANCE: &str = "maintenance";
@@ -73,9 +76,10 @@ pub(crate) fn remove(tried: &str, file: &Path, kind: &str, force: bool) -> Resul
 /// Somebody else's lock is where one was to be removed.
 pub(crate) fn not_ours(tried: &str, there: &Lock, kind: &str) -> Failure {
     let text = format!(
-        "{tried}: {} was left as it is: it is not of kind {kind} by {}, but {}; if nobody needs it any more: polarctl unlock \
+        "{tried}: {} was left as it is: it is not of kind {} by {}, but {}; if nobody needs it any more: polarctl unlock \
          --force",
         there.file,
+        brief(kind, KIND_MAX),
         user::own(),
         lock_file::in_words(there)
     );

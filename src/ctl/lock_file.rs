@@ -78,9 +78,14 @@ impl Folder {
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut bytes = Vec::new();
-        // What cannot be read is a lock all the same.
-        if let Ok(fd) = rustix::fs::openat(&self.fd, &self.name, flags, Mode::empty()) {
-            let _ = File::from(fd).take(CONTENT_MAX).read_to_end(&mut bytes);
+        match rustix::fs::openat(&self.fd, &self.name, flags, Mode::empty()) {
+            Ok(fd) => {
+                let _ = File::from(fd).take(CONTENT_MAX).read_to_end(&mut bytes);
+            }
+            // Removed meanwhile.
+            Err(rustix::io::Errno::NOENT) => return Ok(Found::Absent),
+            // What cannot be read is a lock all the same.
+            Err(_) => {}
         }
         Ok(Found::Present(words(&bytes, bare)))
     }
