@@ -266,13 +266,27 @@ impl Engine {
         kill(Pid::from_raw(i32::try_from(pid).unwrap()), signal).unwrap();
     }
 
-    /// How many client sessions it has, by the titles of its processes; no session is needed to see that.
-    pub fn sessions(&self) -> usize {
+    /// Sends the postmaster and all its processes a signal.
+    pub fn signal_all(&self, signal: Signal) {
+        self.signal(signal);
+        for child in self.children() {
+            // One that has gone meanwhile needs none.
+            kill(Pid::from_raw(child.parse().unwrap()), signal).ok();
+        }
+    }
+
+    /// The process ids of the postmaster's children.
+    fn children(&self) -> Vec<String> {
         let pid = self.server.as_ref().expect("a server").id();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        children.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// How many client sessions it has, by the titles of its processes; no session is needed to see that.
+    pub fn sessions(&self) -> usize {
         let title = |child: &str| fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-        let of_client = |child: &&str| String::from_utf8_lossy(&title(child)).contains("[local] ");
-        children.split_whitespace().filter(of_client).count()
+        let of_client = |child: &&String| String::from_utf8_lossy(&title(child)).contains("[local] ");
+        self.children().iter().filter(of_client).count()
     }
 
     pub fn server_log(&self) -> String {

@@ -111,3 +111,20 @@ fn what_writes_nothing_goes_on() {
     }
     assert_eq!(engine.ctl(PG.line).success(), "1\n");
 }
+
+#[test]
+fn the_file_of_who_may_come_in_is_whole() {
+    let mut engine = Engine::on_small_disk();
+    engine.start();
+    engine.sql("create role replicator superuser login replication");
+    let hba = engine.read("pg_hba.conf");
+    engine.write("pg_hba.conf", hba.replace("host    replication", "#host    replication"));
+    engine.sql("select pg_reload_conf()");
+    let line = "replica create --kind standby --custins-id 1 --unique-name a";
+    engine.fill_disk();
+    assert!(!asked(&engine, line), "a line of pg_hba.conf is to be written");
+    assert_eq!(engine.sql("select count(*) from pg_replication_slots"), "0");
+    engine.empty_disk();
+    assert!(does(&engine, line)["steps"].to_string().contains("pg_hba.conf"));
+    assert_eq!(does(&engine, line)["changed"], false);
+}

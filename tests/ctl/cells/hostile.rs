@@ -98,7 +98,7 @@ impl Bed {
     }
 }
 
-const PLACES: [Place; 24] = [
+const PLACES: [Place; 25] = [
     Place {
         name: "the name of an account",
         answers: &[(0, ""), (1, "bad_name")],
@@ -239,6 +239,16 @@ const PLACES: [Place; 24] = [
             let ran = bed.ctl("lock --kind diskfull").word(&format!("--reason={text}")).ran();
             let unlocked = bed.ctl("unlock --kind diskfull").ran();
             assert_eq!(unlocked.code, 0, "{text:?}: {unlocked:?}");
+            ran
+        },
+    },
+    Place {
+        name: "the kind of a lock that is to go",
+        answers: &[(1, "locked_by_other")],
+        put: |bed, text| {
+            assert_eq!(bed.ctl("lock --no-wait").ran().code, 0);
+            let ran = bed.ctl("unlock --no-wait").word(&format!("--kind={text}")).ran();
+            assert_eq!(bed.ctl("unlock --no-wait").ran().code, 0);
             ran
         },
     },

@@ -16,6 +16,7 @@ mod hostile;
 mod hung;
 mod killed;
 mod overloaded;
+mod page;
 mod pairs;
 mod standby;
 mod starting;

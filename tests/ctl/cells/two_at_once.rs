@@ -3,10 +3,12 @@
 use std::fs::File;
 
 use rustix::fs::{FlockOperation, flock};
+use serde_json::Value;
 
 use super::pairs::{changed, does, engine, is_done};
 use super::state::files;
 use super::verbs::{ALWAYS, PAIRS, PG, VERBS, is_of_lock_file};
+use crate::engine::postgres;
 
 const SOMEBODY: &str = "params set by somebody, request 7";
 
@@ -66,4 +68,19 @@ fn what_is_asked_for_twice_at_once_is_done_once() {
             is_done(&engine, line);
         }
     }
+}
+
+#[test]
+fn a_tablespace_that_is_asked_for_twice_at_once_is_made_once() {
+    let engine = engine();
+    let disk = engine.dir.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let (uid, gid) = postgres();
+    std::os::unix::fs::chown(&disk, Some(uid), Some(gid)).unwrap();
+    let line = format!("tablespace create t --location {}/t --output json", disk.display());
+    let all = [(); 3].map(|()| engine.command(&line).spawn());
+    let said =
+        all.map(|child| serde_json::from_slice::<Value>(&child.wait_with_output().unwrap().stdout).unwrap());
+    let changes = said.iter().filter(|said| said["changed"] == true).count();
+    assert_eq!((changes, said.iter().filter(|said| said["changed"] == false).count()), (1, 2), "{said:?}");
 }
