@@ -158,6 +158,7 @@ impl Cause {
             Cause::TimedOut { .. } => "see what it waits for in pg_stat_activity; --timeout gives it longer",
             Cause::Busy { .. } => "try again when that one has ended; --timeout waits longer",
             Cause::Invalid { next, .. } => next,
+            Cause::Sql { code, .. } if code == "53100" => "free space on that disk, or have a larger one: polarctl disk status",
             Cause::Sql { .. } => "mend what it names, then try again",
             Cause::File { error, .. } => match error.kind() {
                 io::ErrorKind::StorageFull => "free space on that disk; the file is as it was",

@@ -113,6 +113,14 @@ fn what_writes_nothing_goes_on() {
 }
 
 #[test]
+fn what_the_server_has_no_room_for_is_told_like_a_file() {
+    let engine = full();
+    // Nothing is to be written but a slot.
+    assert!(!asked(&engine, "replica create --kind standby --custins-id 1 --unique-name a"));
+    assert_eq!(engine.sql("select count(*) from pg_replication_slots"), "0");
+}
+
+#[test]
 fn the_file_of_who_may_come_in_is_whole() {
     let mut engine = Engine::on_small_disk();
     engine.start();
