@@ -40,8 +40,8 @@ const NAMES_MAX: usize = 5;
 pub(super) fn run(work: Work<'_>, keeper: Option<OwnedFd>) -> Verdict {
     let mut in_first_boot = false;
     let result = match &work.order.errand {
-        Errand::Prepare => prepare(work, keeper, &mut in_first_boot),
-        Errand::Search => search(work, keeper),
+        Errand::Prepare | Errand::PrepareAlone => prepare(work, keeper, &mut in_first_boot),
+        Errand::Search | Errand::Find => search(work, keeper),
         Errand::Learn => become_engine_user(work).and_then(|_| executables::learn(work)).map(Verdict::Learnt),
         Errand::Prune => prune_errand(work),
         Errand::Knock => become_engine_user(work).and_then(|_| knock::knock(work)).map(|()| Verdict::Done),
@@ -119,9 +119,12 @@ fn search(work: Work<'_>, inherited: Option<OwnedFd>) -> Outcome<Verdict> {
     become_engine_user(work)?;
     let configured = &work.order.engine.data_dir;
     let data_dir = std::fs::canonicalize(configured).trying("resolve", configured)?;
-    keeper::take(work, &data_dir, inherited)?;
+    let keeper = keeper::take(work, &data_dir, inherited)?;
     // One that lives is told by the verdict that comes in the place of an answer.
-    evidence::search(work, &data_dir)?;
+    match work.order.errand {
+        Errand::Find => evidence::find(work, &data_dir, keeper.locked)?,
+        _ => evidence::search(work, &data_dir)?,
+    }
     Ok(Verdict::Done)
 }
 
@@ -142,6 +145,12 @@ fn prepare(work: Work<'_>, inherited: Option<OwnedFd>, in_first_boot: &mut bool)
     let data_dir = place::data_dir(work)?;
     work.report.about("keeper");
     let keeper = keeper::take(work, &data_dir, inherited)?;
+    if alone(work) && !keeper.locked {
+        return Err(refused(
+            format!("the file system of {} cannot lock: a supervisor may be there", data_dir.display()),
+            "start the container whose supervisor keeps it",
+        ));
+    }
     lock_file::look(lock)?;
     work.interrupt.check()?;
     work.report.about("version");
@@ -166,6 +175,11 @@ fn prepare(work: Work<'_>, inherited: Option<OwnedFd>, in_first_boot: &mut bool)
         *in_first_boot = false;
     }
     serve(work, &data_dir, &engine, &keeper, names)
+}
+
+/// Whether this is no supervisor's child, and nobody's who stays.
+fn alone(work: Work<'_>) -> bool {
+    work.order.errand == Errand::PrepareAlone
 }
 
 fn foreign(data_dir: &Path, names: &[String]) -> Halt {
@@ -207,11 +221,11 @@ fn serve(
     work.report.about("version");
     let settings = database::check(work, data_dir, engine)?;
     work.report.about("sockets");
-    let sockets = sockets::usable(work)?;
-    if work.order.first {
-        sockets.problems.iter().for_each(|problem| work.report.warn(format!("no socket in {problem}")));
-    }
-    let sockets = sockets.folders;
+    let alone = alone(work);
+    let sockets = match settings.get("unix_socket_directories") {
+        named if alone => sockets::configured(data_dir, named.unwrap_or_default()),
+        _ => sockets::tried(work)?,
+    };
     let pid_file = data_dir.join("postmaster.pid");
     work.report.about("pid_file");
     let leftover = evidence::look(work, data_dir, keeper.locked)?;
@@ -239,20 +253,22 @@ fn serve(
     evidence::socket_locks(work, &sockets, port, excused);
     work.report.about("recovery");
     recovery::follow(work, data_dir, engine)?;
-    work.report.about("configuration");
-    conf_files::write(work, data_dir, engine.polardb, &sockets)?;
-    conf_files::tell_port(work, &settings);
-    work.report.about("log");
-    let logs = log_link::target(work.order, data_dir, true);
-    log_link::keep(work, &logs);
-    prune::prune(work, &logs);
-    work.report.about("preflight");
-    if work.order.first {
-        preflight::look(work, data_dir, &settings);
-    }
-    work.report.about("last_exit");
-    if let Some(failure) = &work.order.last_failure {
-        preflight::after_failure(work, failure, data_dir, &logs, engine, &environment)?;
+    if !alone {
+        work.report.about("configuration");
+        conf_files::write(work, data_dir, engine.polardb, &sockets)?;
+        conf_files::tell_port(work, &settings);
+        work.report.about("log");
+        let logs = log_link::target(work.order, data_dir, true);
+        log_link::keep(work, &logs);
+        prune::prune(work, &logs);
+        work.report.about("preflight");
+        if work.order.first {
+            preflight::look(work, data_dir, &settings);
+        }
+        work.report.about("last_exit");
+        if let Some(failure) = &work.order.last_failure {
+            preflight::after_failure(work, failure, data_dir, &logs, engine, &environment)?;
+        }
     }
     // What came meanwhile: another server's pid file, a lock, a stop.
     if vigil::stamp(&pid_file) != judged {

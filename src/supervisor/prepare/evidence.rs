@@ -48,7 +48,7 @@ pub(super) fn look(work: Work<'_>, data_dir: &Path, locked: bool) -> Outcome<Lef
         // Before the content is read: a change in between is then seen as one.
         let judged = vigil::stamp(&path);
         let sight = Sight::take(work, data_dir, &path, locked);
-        let accepts = sight.accepts();
+        let accepts = sight.accepts(data_dir);
         let verdict = pidfile_verdict(Evidence {
             file: &sight.file,
             process: &sight.process,
@@ -76,7 +76,8 @@ pub(super) fn look(work: Work<'_>, data_dir: &Path, locked: bool) -> Outcome<Lef
         if patience == Patience::AtOnce && sight.origin != Origin::Here && !known {
             work.report.note(format!("{}: {about}: nothing to wait for", path.display()));
         }
-        if vigil::keep(work, &path, judged, patience, &about, || sight.accepts())? == Vigil::Disturbed {
+        if vigil::keep(work, &path, judged, patience, &about, || sight.accepts(data_dir))? == Vigil::Disturbed
+        {
             continue;
         }
         return Ok(match pid {
@@ -100,6 +101,29 @@ pub(super) fn search(work: Work<'_>, data_dir: &Path) -> Outcome<()> {
         PidVerdict::Foreign { pid, start_ticks } => Err(Verdict::Adopt { pid, start_ticks }.into()),
         PidVerdict::Absent | PidVerdict::Stale { .. } | PidVerdict::Unknown { .. } => Ok(()),
     }
+}
+
+/// Looks for a postmaster, whoever started it, and waits for nothing. `locked`: we hold the lock of the one keeper.
+///
+/// # Errors
+/// [`Verdict::Adopt`] when one lives here; a wait when one may live that cannot be seen from here.
+pub(super) fn find(work: Work<'_>, data_dir: &Path, locked: bool) -> Outcome<()> {
+    let path = data_dir.join("postmaster.pid");
+    let sight = Sight::take(work, data_dir, &path, locked);
+    let accepts = sight.accepts(data_dir);
+    let why = match pidfile_verdict(Evidence {
+        file: &sight.file,
+        process: &sight.process,
+        origin: &sight.origin,
+        accepts: accepts.as_deref(),
+        locked,
+    }) {
+        PidVerdict::Foreign { pid, start_ticks } => return Err(Verdict::Adopt { pid, start_ticks }.into()),
+        PidVerdict::Unknown { why } => why,
+        PidVerdict::Stale { why, patience: Patience::Vigil, .. } => format!("{why}; {}", sight.origin),
+        PidVerdict::Absent | PidVerdict::Stale { .. } => return Ok(()),
+    };
+    Err(wait(format!("{}: {why}", path.display())))
 }
 
 /// What was seen of the pid file.
@@ -135,11 +159,13 @@ impl Sight {
     /// The recorded socket or port, if something accepts on it. A socket on a shared volume reaches over pid
     /// namespaces, a port over those that share their network; what listens on 127.0.0.1 of another network namespace
     /// cannot be seen. Not asked of a postmaster of this very namespace, which `/proc` shows.
-    fn accepts(&self) -> Option<String> {
+    fn accepts(&self, data_dir: &Path) -> Option<String> {
         let lines = self.lines.as_ref().filter(|_| self.origin != Origin::Here)?;
         let port = lines.port?;
-        let socket = lines.socket_dir.as_ref().map(|folder| format!("{folder}/.s.PGSQL.{port}"));
-        socket.filter(|socket| accepts(Path::new(socket))).or_else(|| {
+        // A postmaster works in its data directory.
+        let folder = lines.socket_dir.as_ref().map(|folder| data_dir.join(folder));
+        let socket = folder.map(|folder| folder.join(format!(".s.PGSQL.{port}")));
+        socket.filter(|socket| accepts(socket)).map(|socket| socket.display().to_string()).or_else(|| {
             let addresses = addresses(lines.listen.as_deref()?);
             let accepting = addresses
                 .into_iter()

@@ -25,13 +25,15 @@ pub(super) fn knock(work: Work<'_>) -> Outcome<()> {
     let no_life = |cause: String| refused(cause, "");
     let bytes = std::fs::read(&path).map_err(|error| no_life(format!("{}: {error}", path.display())))?;
     let file = pidfile::parse(&bytes).map_err(|error| no_life(format!("{}: {error}", path.display())))?;
-    ask(&file).map_err(|error| no_life(format!("process {} does not answer: {error}", file.pid)))
+    ask(&work.order.engine.data_dir, &file)
+        .map_err(|error| no_life(format!("process {} does not answer: {error}", file.pid)))
 }
 
-fn ask(file: &PidFile) -> std::io::Result<()> {
+fn ask(data_dir: &Path, file: &PidFile) -> std::io::Result<()> {
     let port = file.port.unwrap_or(5432);
     if let Some(folder) = &file.socket_dir {
-        let socket = Path::new(folder).join(format!(".s.PGSQL.{port}"));
+        // A postmaster works in its data directory.
+        let socket = data_dir.join(folder).join(format!(".s.PGSQL.{port}"));
         return answer(UnixStream::connect(socket)?);
     }
     let host = match file.listen.as_deref() {

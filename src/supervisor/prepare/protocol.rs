@@ -75,6 +75,9 @@ pub struct Failure {
 pub enum Errand {
     /// Everything that must be true before the engine may start, the first boot included.
     Prepare,
+    /// The same where no supervisor is and none stays: of an engine that has been started before, whose configuration, log
+    /// link and sockets stay as its supervisor left them.
+    PrepareAlone,
     /// Find the engine's executables and ask for their version: [`Verdict::Learnt`]. No file of the engine's is looked at.
     Learn,
     /// Leave a record of the start of this postmaster beside the database, for whoever finds its pid file.
@@ -88,6 +91,9 @@ pub enum Errand {
     /// Look whether somebody else's postmaster serves the data directory, and change nothing: [`Verdict::Adopt`], or
     /// [`Verdict::Done`] where none does.
     Search,
+    /// Find the postmaster, whoever started it, where no supervisor is: [`Verdict::Adopt`], or [`Verdict::Done`] where none
+    /// can live, or [`Verdict::Wait`] where that is not proved.
+    Find,
     /// Remove collector files that are older than `log_keep`.
     Prune,
     /// Ask the engine that runs for a sign of life.

@@ -44,6 +44,25 @@ pub(super) fn usable(work: Work<'_>) -> Outcome<Usable> {
     Ok(Usable { folders, problems })
 }
 
+/// The folders that can be used; why others cannot be is told once.
+///
+/// # Errors
+/// As [`usable`].
+pub(super) fn tried(work: Work<'_>) -> Outcome<Vec<String>> {
+    let found = usable(work)?;
+    if work.order.first {
+        found.problems.iter().for_each(|problem| work.report.warn(format!("no socket in {problem}")));
+    }
+    Ok(found.folders)
+}
+
+/// The folders that the engine's own `unix_socket_directories` names; it works in its data directory.
+pub(super) fn configured(data_dir: &Path, directories: &str) -> Vec<String> {
+    let folders = directories.split(',').map(|folder| folder.trim().trim_matches('"'));
+    let folders = folders.filter(|folder| !folder.is_empty());
+    folders.map(|folder| data_dir.join(folder).to_string_lossy().into_owned()).collect()
+}
+
 /// Makes a folder of sockets if need be, and a socket in it.
 pub(super) fn try_out(folder: &Path) -> io::Result<()> {
     let length = folder.as_os_str().len() + LONGEST_NAME.len();
@@ -74,6 +93,13 @@ mod tests {
         try_out(dir.path()).unwrap();
         try_out(&dir.path().join("made")).unwrap();
         assert_eq!(fs::read_dir(dir.path().join("made")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn folders_of_the_engines_own_files() {
+        let of = |text: &str| configured(Path::new("/data"), text);
+        assert_eq!(of("s , /run/sockets,\"/a b\""), ["/data/s", "/run/sockets", "/a b"]);
+        assert!(of("").is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{Seek, SeekFrom, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -38,24 +38,13 @@ impl Reports {
     pub(crate) fn take(&self) -> Vec<(Report, Option<OwnedFd>)> {
         let mut packets = Vec::new();
         let mut buffer = vec![0; REPORT_MAX];
-        loop {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-            let mut parts = [std::io::IoSliceMut::new(&mut buffer)];
-            let length = match recvmsg(&*self.0, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
-                Ok(message) if message.bytes > 0 => message.bytes,
-                Err(Errno::INTR) => continue,
-                Ok(_) | Err(_) => return packets,
-            };
-            let descriptor = ancillary.drain().find_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-                _ => None,
-            });
-            match serde_json::from_slice(buffer.get(..length).unwrap_or_default()) {
-                Ok(report) => packets.push((report, descriptor)),
-                Err(error) => log::warn!("a report of the prepare child could not be read: {error}"),
+        while let Some(packet) = receive(&*self.0, &mut buffer) {
+            match packet {
+                (Ok(report), descriptor) => packets.push((report, descriptor)),
+                (Err(error), _) => log::warn!("a report of the prepare child could not be read: {error}"),
             }
         }
+        packets
     }
 
     /// Calls `f` whenever packets have come, until it says `false` or the child's end is closed.
@@ -67,6 +56,28 @@ impl Reports {
                 return;
             }
         }
+    }
+}
+
+/// A report that came, and the descriptor that it carries.
+type Packet = (serde_json::Result<Report>, Option<OwnedFd>);
+
+/// The packet that comes next; `None`: the other end is closed, or, where the socket does not block, none is there.
+pub(crate) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> Option<Packet> {
+    loop {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [std::io::IoSliceMut::new(buffer)];
+        let length = match recvmsg(&socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            Ok(message) if message.bytes > 0 => message.bytes,
+            Err(Errno::INTR) => continue,
+            Ok(_) | Err(_) => return None,
+        };
+        let descriptor = ancillary.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        });
+        return Some((serde_json::from_slice(buffer.get(..length).unwrap_or_default()), descriptor));
     }
 }
 
