@@ -1,6 +1,7 @@
 //! Lock, unlock, stop and start by the data volume alone: the lock file, and what the data directory shows.
 
 use std::path::Path;
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -20,6 +21,9 @@ const STOPPED: &str = "polarctl stop, without a supervisor in reach";
 
 /// So much of a kind that was typed is shown, in characters.
 const KIND_MAX: usize = 60;
+
+/// That of one that lasts for a `restart`.
+const RESTARTED: &str = "polarctl restart, without a supervisor in reach";
 
 /// The kind of a lock that a `stop` makes and a `start` removes.
 const MAINTENANCE: &str = "maintenance";
@@ -109,13 +113,7 @@ pub(crate) fn lock(
 ///
 /// # Errors
 /// It was not done.
-pub(crate) fn stop(
-    screen: Screen,
-    volumes: &[Volume],
-    why: Option<&str>,
-    wait: &WaitArgs,
-) -> Result<(), Failure> {
-    say_so(screen, why);
+pub(crate) fn stop(screen: Screen, volumes: &[Volume], wait: &WaitArgs) -> Result<(), Failure> {
     let lock = words(MAINTENANCE, Some(STOPPED.to_owned()), None);
     for volume in volumes {
         let file = &volume.lock_file;
@@ -129,8 +127,32 @@ pub(crate) fn stop(
             ));
         }
     }
-    wait_down(screen, volumes, wait)?;
-    show(screen, volumes)
+    wait_down(screen, volumes, wait)
+}
+
+/// `restart`: a lock that lasts until the engine is down.
+///
+/// # Errors
+/// It was not done.
+pub(crate) fn restart(screen: Screen, volumes: &[Volume], wait: &WaitArgs) -> Result<(), Failure> {
+    let lock = words(MAINTENANCE, Some(RESTARTED.to_owned()), None);
+    let begin = Instant::now();
+    for volume in volumes {
+        let tried = format!("restart of {}", volume.title());
+        if let Found::Present(there) = look(volume)? {
+            let text = format!("{tried}: {} is there, {}", there.file, lock_file::in_words(&there));
+            return Err(Failure::failed("locked", text));
+        }
+        make(&volume.title(), &volume.lock_file, &lock, false)?;
+    }
+    // Without the wait for its end the supervisor might not see the lock at all.
+    let waited = wait_down(screen, volumes, &WaitArgs { no_wait: false, ..wait.clone() });
+    for volume in volumes {
+        remove(&format!("restart of {}", volume.title()), &volume.lock_file, MAINTENANCE, false)?;
+    }
+    waited?;
+    let left = wait.timeout.saturating_sub(begin.elapsed());
+    wait_up(screen, volumes, &WaitArgs { timeout: left, ..wait.clone() })
 }
 
 /// `unlock`.
@@ -158,32 +180,56 @@ pub(crate) fn unlock(
 ///
 /// # Errors
 /// It was not done.
-pub(crate) fn start(
-    screen: Screen,
-    volumes: &[Volume],
-    why: Option<&str>,
-    wait: &WaitArgs,
-) -> Result<(), Failure> {
-    say_so(screen, why);
+pub(crate) fn start(screen: Screen, volumes: &[Volume], wait: &WaitArgs) -> Result<(), Failure> {
     for volume in volumes {
-        remove(&format!("start of {}", volume.title()), &volume.lock_file, MAINTENANCE, false)?;
+        unlocked_by_start(volume)?;
     }
-    wait_up(screen, volumes, wait)?;
-    show(screen, volumes)
+    wait_up(screen, volumes, wait)
 }
 
-fn say_so(screen: Screen, why: Option<&str>) {
+/// Removes the lock that a `stop` of this user has made, if one is there.
+///
+/// # Errors
+/// It could not be removed, or is another one.
+pub(crate) fn unlocked_by_start(volume: &Volume) -> Result<bool, Failure> {
+    remove(&format!("start of {}", volume.title()), &volume.lock_file, MAINTENANCE, false)
+}
+
+/// What that would do.
+///
+/// # Errors
+/// The lock is another one.
+pub(crate) fn would_unlock(volume: &Volume) -> Result<Option<String>, Failure> {
+    match look(volume)? {
+        Found::Absent => Ok(None),
+        Found::Present(there) if lock_file::is_ours(&there, &user::own(), MAINTENANCE) => {
+            Ok(Some(format!("remove {}, by which {} may start", there.file, volume.title())))
+        }
+        Found::Present(there) => Err(not_ours(&format!("start of {}", volume.title()), &there, MAINTENANCE)),
+    }
+}
+
+/// Says why it goes by the lock file.
+pub(crate) fn say_so(screen: Screen, why: Option<&str>) {
     if let Some(why) = why {
         screen.note(&format!("no supervisor is in reach ({why}); it goes by the lock file"));
     }
 }
 
-fn look(volume: &Volume) -> Result<Found, Failure> {
+/// The lock file of a volume.
+///
+/// # Errors
+/// It cannot be looked at.
+pub(crate) fn look(volume: &Volume) -> Result<Found, Failure> {
     lock_file::look(&volume.lock_file)
         .map_err(|error| Failure::of_file("looking at the lock file", &volume.lock_file, &error))
 }
 
-fn shown(volume: &Volume) -> Result<Shown, Failure> {
+/// What a volume shows of its engine.
+///
+/// # Errors
+/// It cannot be looked at.
+pub(crate) fn shown(volume: &Volume) -> Result<Shown, Failure> {
     volume::look(&volume.data_dir)
         .map_err(|error| Failure::of_file("looking at the data directory", &volume.data_dir, &error))
 }
@@ -207,7 +253,11 @@ fn wait_down(screen: Screen, volumes: &[Volume], args: &WaitArgs) -> Result<(), 
     Ok(())
 }
 
-fn wait_up(screen: Screen, volumes: &[Volume], args: &WaitArgs) -> Result<(), Failure> {
+/// Waits until the engines serve.
+///
+/// # Errors
+/// They do not in time, or a lock is there.
+pub(crate) fn wait_up(screen: Screen, volumes: &[Volume], args: &WaitArgs) -> Result<(), Failure> {
     if args.no_wait {
         return Ok(());
     }
@@ -230,7 +280,10 @@ fn wait_up(screen: Screen, volumes: &[Volume], args: &WaitArgs) -> Result<(), Fa
 }
 
 /// Shows what the volumes show.
-fn show(screen: Screen, volumes: &[Volume]) -> Result<(), Failure> {
+///
+/// # Errors
+/// They cannot be looked at.
+pub(crate) fn show(screen: Screen, volumes: &[Volume]) -> Result<(), Failure> {
     let mut documents = Vec::new();
     let mut table = Table::new(&["DATA", "STATE", "PID", "LOCK"]);
     for volume in volumes {

@@ -1,55 +1,37 @@
-//! `polarctl start|stop|restart|reload`: said to the supervisor, and waited for.
+//! `polarctl start|stop|restart|reload`: said to the supervisor, and waited for; without one in reach see `without`.
 
 use std::time::{Duration, Instant};
 
-use super::cli::{ChangeArgs, EndArgs, WaitArgs};
+use super::cli::{ChangeArgs, EndArgs, StartArgs, WaitArgs};
 use super::failure::Failure;
+use super::instance::Desk;
+use super::lock;
 use super::lock_file;
 use super::place::{Place, Reach, engines_or, statuses};
 use super::screen::{Screen, harmless};
+use super::status;
 use super::wait::{Goal, Look, ended_at_once, judge, until_done};
-use super::{by_volume, status};
+use super::without::{Call, Change};
 use crate::control::client::Client;
 use crate::control::protocol::{Explanation, Op, Reloaded, Status};
 
 /// What ends within this time after its start has not come up.
 const AT_ONCE: Duration = Duration::from_millis(300);
 
-/// `start`: without a supervisor the lock of a `stop` goes.
+/// `start`.
 ///
 /// # Errors
 /// It was not done.
-pub(crate) fn start(place: &Place, screen: Screen, args: &ChangeArgs) -> Result<(), Failure> {
-    let tried = phrase("start", args);
-    match place.reach(&tried, args.program.as_deref())? {
-        Reach::Supervisor(client) => {
-            say(client, screen, args, &tried, Goal::Up, &Op::Start { program: args.program.clone() })
-        }
-        Reach::Volumes(volumes, why) => by_volume::start(screen, &volumes, why.as_deref(), &args.wait),
-    }
+pub(crate) fn start(place: &Place, screen: Screen, args: &StartArgs) -> Result<(), Failure> {
+    change(place, screen, "start", &args.change, Change::Start, args.dry_run)
 }
 
-/// `stop`: without a supervisor by the lock file.
+/// `stop`.
 ///
 /// # Errors
 /// It was not done.
 pub(crate) fn stop(place: &Place, screen: Screen, args: &EndArgs) -> Result<(), Failure> {
-    let change = &args.change;
-    let tried = phrase("stop", change);
-    match place.reach(&tried, change.program.as_deref())? {
-        Reach::Supervisor(client) => {
-            let op = Op::Stop { program: change.program.clone(), mode: args.mode.map(Into::into) };
-            say(client, screen, change, &tried, Goal::Down, &op)
-        }
-        Reach::Volumes(volumes, why) => {
-            if args.mode.is_some() {
-                screen.note(
-                    "--mode has no effect by the lock file: the supervisor asks the engine by its stop_mode",
-                );
-            }
-            by_volume::stop(screen, &volumes, why.as_deref(), &change.wait)
-        }
-    }
+    change(place, screen, "stop", &args.change, Change::Stop(args.mode), args.dry_run)
 }
 
 /// `restart`.
@@ -57,11 +39,30 @@ pub(crate) fn stop(place: &Place, screen: Screen, args: &EndArgs) -> Result<(), 
 /// # Errors
 /// It was not done.
 pub(crate) fn restart(place: &Place, screen: Screen, args: &EndArgs) -> Result<(), Failure> {
-    let change = &args.change;
-    let tried = phrase("restart", change);
-    let client = place.supervisor(&tried)?;
-    let op = Op::Restart { program: change.program.clone(), mode: args.mode.map(Into::into) };
-    say(client, screen, change, &tried, Goal::UpAgain, &op)
+    change(place, screen, "restart", &args.change, Change::Restart(args.mode), args.dry_run)
+}
+
+/// By the supervisor, or without one; one line in `manager.log`.
+fn change(
+    place: &Place,
+    screen: Screen,
+    verb: &str,
+    args: &ChangeArgs,
+    change: Change,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let tried = phrase(verb, args);
+    let changed = match place.reach(&tried, args.program.as_deref()) {
+        Ok(Reach::Supervisor(client)) => say(client, screen, args, &tried, change, dry_run),
+        Ok(Reach::Volumes(volumes, why)) => {
+            Call { place, screen, change, wait: &args.wait, dry_run }.run(&volumes, why.as_deref())
+        }
+        Err(failure) => Err(failure),
+    };
+    let word = if dry_run { "dry run" } else { "done" };
+    let subject = args.program.as_deref().unwrap_or_default();
+    Desk::new(place, screen).record_failure(verb, &changed.as_ref().map(|()| word.to_owned()), subject);
+    changed
 }
 
 /// `reload`: of the whole configuration; PROGRAM alone is waited for and shown.
@@ -130,18 +131,43 @@ fn say(
     screen: Screen,
     args: &ChangeArgs,
     tried: &str,
-    goal: Goal,
-    op: &Op,
+    change: Change,
+    dry_run: bool,
 ) -> Result<(), Failure> {
     let program = args.program.as_deref();
     let before = engines_or(&mut client, tried, program)?;
-    ask(&mut client, tried, op)?;
+    if dry_run {
+        let steps: Vec<String> = before.iter().filter_map(|status| would(change, status)).collect();
+        return lock::say(screen, &steps);
+    }
+    let named = || args.program.clone();
+    let (goal, op) = match change {
+        Change::Start => (Goal::Up, Op::Start { program: named() }),
+        Change::Stop(mode) => (Goal::Down, Op::Stop { program: named(), mode: mode.map(Into::into) }),
+        Change::Restart(mode) => {
+            (Goal::UpAgain, Op::Restart { program: named(), mode: mode.map(Into::into) })
+        }
+    };
+    ask(&mut client, tried, &op)?;
     if !args.wait.no_wait {
         wait_for(&mut client, screen, &args.wait, tried, goal, &before, |client| {
             engines_or(client, tried, program)
         })?;
     }
     show(&mut client, screen, tried, program, true)
+}
+
+/// What the supervisor would be asked for; nothing where it is so.
+fn would(change: Change, status: &Status) -> Option<String> {
+    let stopped = status.reason.as_deref() == Some("stopped");
+    let verb = match change {
+        Change::Start if status.pid.is_some() && !stopped => return None,
+        Change::Stop(_) if stopped => return None,
+        Change::Start => "start",
+        Change::Stop(_) => "stop",
+        Change::Restart(_) => "restart",
+    };
+    Some(format!("have the supervisor {verb} {}, which is {}", status.name, status.state))
 }
 
 fn ask(client: &mut Client, tried: &str, op: &Op) -> Result<(), Failure> {

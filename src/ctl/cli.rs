@@ -95,9 +95,9 @@ pub enum Verb {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         program: Option<String>,
     },
-    /// Wants programs up
-    Start(ChangeArgs),
-    /// Wants programs down, until `start` or the container's next start; without a supervisor by the lock file
+    /// Wants programs up; an engine that no supervisor keeps is started by polarctl itself
+    Start(StartArgs),
+    /// Wants programs down, until `start` or the container's next start; by the lock file where a supervisor is out of reach
     Stop(EndArgs),
     /// Stops what runs, and starts
     Restart(EndArgs),
@@ -177,6 +177,17 @@ pub struct ChangeArgs {
     pub wait: WaitArgs,
 }
 
+/// As [`ChangeArgs`], of what begins something.
+#[derive(Debug, Clone, Args)]
+pub struct StartArgs {
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become the text of --help")]
+    pub change: ChangeArgs,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// As [`ChangeArgs`], of what ends something.
 #[derive(Debug, Clone, Args)]
 pub struct EndArgs {
@@ -186,6 +197,9 @@ pub struct EndArgs {
     /// How an engine is asked to end at first [default: stop_mode of its configuration]
     #[arg(long, value_enum)]
     pub mode: Option<StopMode>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// How long to wait.

@@ -170,7 +170,11 @@ fn say_unlock(
     say(screen, &said)
 }
 
-fn say(screen: Screen, said: &[String]) -> Result<(), Failure> {
+/// Says what would be done.
+///
+/// # Errors
+/// Nothing can be printed.
+pub(crate) fn say(screen: Screen, said: &[String]) -> Result<(), Failure> {
     if screen.json {
         screen.document(&serde_json::json!({ "dry_run": true, "changed": false, "steps": said }))?;
         return Ok(());

@@ -6,6 +6,7 @@
 //! | `place` | where the supervisor, the data and the logs are |
 //! | `status`, `explain`, `health`, `events`, `logs` | the verbs that read |
 //! | `change`, `lock` | the verbs that change, by the supervisor; `by_volume`: by the data volume alone |
+//! | `without`, `keeper`, `alone` | start and stop without a supervisor in reach: whether one is there at all, and where none is |
 //! | `instance` | operations on an instance ([`crate::manager`]): how they are called and shown |
 //! | `wait` | what counts as done |
 //! | `lock_file`, `volume` | the lock file; what a data directory shows of its engine |
@@ -14,6 +15,7 @@
 //! | `pages` | completions and manual pages |
 //! | `screen`, `time`, `failure` | how results and errors are printed |
 
+mod alone;
 mod by_volume;
 mod change;
 pub mod cli;
@@ -23,6 +25,7 @@ mod explain;
 mod failure;
 mod health;
 mod instance;
+mod keeper;
 mod lock;
 mod lock_file;
 mod logs;
@@ -35,6 +38,7 @@ mod tail;
 mod time;
 mod volume;
 mod wait;
+mod without;
 
 use clap::Parser;
 
@@ -43,9 +47,15 @@ use failure::{Exit, Failure};
 use place::Place;
 use screen::Screen;
 
+use crate::supervisor;
+
 /// Does what the command line says; the exit status.
 #[must_use]
 pub fn main() -> u8 {
+    // The child of `start` where no supervisor is: nobody types this.
+    if std::env::args_os().nth(1).is_some_and(|word| word == supervisor::alone::CHILD) {
+        return supervisor::prepare::main();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cli::PlaceArgs;
 use super::failure::{Exit, Failure};
-use crate::config::{self, Config, Source};
+use crate::config::{self, Config, Kind, Source};
 use crate::control::client::{Client, Trouble};
 use crate::control::protocol::{Op, SOCKET, Status};
 use crate::manager::Site;
@@ -193,7 +193,32 @@ impl Place {
         Ok(volumes.into_iter().map(|volume| self.site(volume)).collect())
     }
 
-    fn site(&self, volume: Volume) -> Site {
+    /// The engine of a volume as it is started without a supervisor, and the supervisor's folder: as it is configured, and
+    /// for a data directory that the configuration does not name as if nothing were.
+    ///
+    /// # Errors
+    /// None that a mistake of ours does not cause.
+    pub(crate) fn engine(&self, volume: &Volume) -> Result<(config::Program, PathBuf), Failure> {
+        let of = |config: &Config, ours: &dyn Fn(&config::Postgres) -> bool| {
+            let found = config.programs.iter().find(|program| program.kind.engine().is_some_and(ours));
+            found.map(|program| (program.clone(), config.supervisor.run_dir.clone()))
+        };
+        let configured =
+            self.config.as_ref().and_then(|config| of(config, &|engine| engine.data_dir == volume.data_dir));
+        let built_in = || of(&config::read("built-in defaults", None, &[]).ok()?, &|_| true);
+        let found = configured.or_else(built_in);
+        let no_engine = || Failure::failed("unknown_program", "the built-in defaults have no engine");
+        let (mut program, run_dir) = found.ok_or_else(no_engine)?;
+        let Kind::Postgres(engine) = &mut program.kind else { return Err(no_engine()) };
+        engine.data_dir.clone_from(&volume.data_dir);
+        engine.lock_file.clone_from(&volume.lock_file);
+        engine.init = config::Init::Never;
+        engine.bin_dir = self.site(volume.clone()).bin_dir;
+        Ok((program, run_dir))
+    }
+
+    /// The instance of a volume.
+    pub(crate) fn site(&self, volume: Volume) -> Site {
         let mut site = Site::new(volume.data_dir);
         site.lock_file = volume.lock_file;
         let programs = self.config.iter().flat_map(|config| &config.programs);

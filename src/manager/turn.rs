@@ -55,6 +55,16 @@ pub fn take(site: &Site, who: &str, waiting: &mut dyn FnMut(&str)) -> Result<Tur
     }
 }
 
+/// Whether somebody has the turn of the instance in this data directory.
+#[must_use]
+pub fn is_taken(data_dir: &Path) -> bool {
+    let file = open(&data_dir.join(LOCKED), OpenOptions::new().read(true));
+    // Shared, so that who looks takes nobody's turn.
+    file.is_ok_and(|file| {
+        flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
+    })
+}
+
 fn of_version(site: &Site, error: io::Error) -> Cause {
     match error.kind() {
         io::ErrorKind::NotFound => {
@@ -124,7 +134,9 @@ mod tests {
     #[test]
     fn the_second_waits_and_says_for_whom() {
         let (_dir, mut site) = site();
+        assert!(!is_taken(&site.data_dir));
         let first = take(&site, "params set, request 1", &mut |_| panic!("nobody is there")).unwrap();
+        assert!(is_taken(&site.data_dir));
         let mut told = Vec::new();
         match take(&site, "the second", &mut |who| told.push(who.to_owned())) {
             Err(Cause::Busy { who, .. }) => assert_eq!(who, "params set, request 1"),

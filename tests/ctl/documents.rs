@@ -131,3 +131,8 @@ fn the_page_of_tls() {
 fn the_page_of_tablespaces() {
     run("manager-tablespace.md");
 }
+
+#[test]
+fn the_page_of_start_and_stop() {
+    run("manager-start.md");
+}

@@ -9,6 +9,7 @@
 )]
 
 mod accounts;
+mod alone;
 mod bed;
 mod cells;
 mod changes;

@@ -1,17 +1,19 @@
 //! lock, unlock, stop and start with only the data volume in reach.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 
+use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::bed::{Ctl, Ran, accepting, pid_file, until};
 
-/// A data volume of an engine's user.
+/// A data volume of an engine's user, which a supervisor out of reach keeps.
 struct Volume {
     dir: TempDir,
+    _keeper: File,
 }
 
 const OWNER: u32 = 12_345;
@@ -20,8 +22,10 @@ impl Volume {
     fn new() -> Self {
         let dir = TempDir::new().unwrap();
         fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
-        let volume = Volume { dir };
-        fs::create_dir(volume.data()).unwrap();
+        fs::create_dir(dir.path().join("data")).unwrap();
+        let keeper = File::open(dir.path().join("data")).unwrap();
+        flock(&keeper, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let volume = Volume { dir, _keeper: keeper };
         fs::set_permissions(volume.data(), PermissionsExt::from_mode(0o700)).unwrap();
         chown(volume.data(), Some(OWNER), Some(OWNER)).unwrap();
         volume

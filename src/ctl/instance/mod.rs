@@ -24,7 +24,7 @@ use super::cli::instance::{InstanceVerb, WalVerb};
 use super::failure::{Exit, Failure};
 use super::place::Place;
 use super::screen::Screen;
-pub(crate) use desk::Desk;
+pub(crate) use desk::{Desk, of_cause};
 pub(crate) use disk::{lock_diskfull, unlock_diskfull};
 
 /// Does it.
