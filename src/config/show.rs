@@ -11,13 +11,17 @@ use super::check::Value;
 use super::form::Form;
 use super::keys::{self, Key, Preset, Section, Sort};
 use super::meant::{Check, Config, Kind, Output, Program};
-use super::typed::SERVE;
+use super::typed::{NONE, SERVE};
 use super::{signal, size, span};
 
 /// The effective configuration as TOML, which [`read`](super::read) accepts and turns into the same [`Config`]. What is
 /// not set is left out.
 pub fn to_toml(config: &Config) -> String {
     let mut out = String::new();
+    // Else there would be the built-in one.
+    if config.programs.iter().all(|program| program.name == SERVE) {
+        let _ = writeln!(out, "program = \"{NONE}\"");
+    }
     section(&mut out, "supervisor", Section::Supervisor, |key| of_supervisor(config, key));
     if let Some(serve) = &config.serve {
         section(&mut out, SERVE, Section::Serve, |_| Some(Value::Address(serve.listen)));

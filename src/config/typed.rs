@@ -10,6 +10,9 @@ use super::raw::{Entry, Node, Raw};
 /// The program that there is when the file names none.
 pub(super) const BUILT_IN: &str = "engine";
 
+/// The word for no program at all, not even that one.
+pub(super) const NONE: &str = "none";
+
 /// The most programs that are accepted: far above any real number, and below what would keep PID 1 busy.
 const MOST: usize = 1000;
 
@@ -259,7 +262,8 @@ impl Typed {
                     programs_given = true;
                     if programs.is_empty() {
                         mistakes.push(origin.mistake(format!(
-                            "no program is named; write `[program.{BUILT_IN}]`, or leave `[program]` out for the built-in one"
+                            "no program is named; write `[program.{BUILT_IN}]`, or leave `[program]` out for the built-in one; for none \
+                             at all: program = \"{NONE}\" above all sections"
                         )));
                     }
                     if programs.len() > MOST {
@@ -272,6 +276,7 @@ impl Typed {
                         typed.program(file, program, mistakes);
                     }
                 }
+                ("program", Raw::Text(word)) if word == NONE => programs_given = true,
                 ("program", other) => {
                     programs_given = true;
                     mistakes.push(origin.mistake(no_table("program", "[program.NAME]", other)));

@@ -102,6 +102,10 @@ impl Place {
         if self.args.data_dir.is_some() && self.args.socket.is_none() {
             return Ok(Reach::Volumes(self.volumes(program)?, None));
         }
+        // The supervisor of a container that has an engine's data and no engine has nothing to say of it.
+        if self.args.socket.is_none() && program.is_none() && self.manages() {
+            return Ok(Reach::Volumes(self.volumes(None)?, None));
+        }
         match self.try_connect() {
             Ok(client) => Ok(Reach::Supervisor(client)),
             Err(trouble @ Trouble::Unreachable { .. }) => match self.volumes(program) {
@@ -124,6 +128,12 @@ impl Place {
         }
     }
 
+    /// Whether no engine is configured, and the data of another container's is here.
+    fn manages(&self) -> bool {
+        let engine = |config: &Config| config.programs.iter().any(|program| program.kind.engine().is_some());
+        self.config.as_ref().is_some_and(|config| !engine(config)) && usual().is_dir()
+    }
+
     /// The data volumes by the command line, the configuration, the environment.
     fn volumes(&self, program: Option<&str>) -> Result<Vec<Volume>, Failure> {
         if let Some(data_dir) = &self.args.data_dir {
@@ -138,10 +148,10 @@ impl Place {
             }
             return Ok(vec![Volume::of(absolute, self.args.lock_file.clone())]);
         }
-        let Some(config) = &self.config else {
-            let data_dir = std::env::var_os("PGDATA").filter(|dir| !dir.is_empty());
-            return Ok(vec![Volume::of(data_dir.map_or_else(|| "/data".into(), PathBuf::from), None)]);
-        };
+        let Some(config) = &self.config else { return Ok(vec![Volume::of(usual(), None)]) };
+        if program.is_none() && self.manages() {
+            return Ok(vec![Volume::of(usual(), None)]);
+        }
         let engines = config.programs.iter().filter_map(|program| {
             let engine = program.kind.engine()?;
             Some(Volume {
@@ -262,6 +272,12 @@ impl Place {
         }
         self.connect(tried)
     }
+}
+
+/// The data directory where nothing is configured.
+fn usual() -> PathBuf {
+    let data_dir = std::env::var_os("PGDATA").filter(|dir| !dir.is_empty());
+    data_dir.map_or_else(|| "/data".into(), PathBuf::from)
 }
 
 /// The statuses of a program, or of all engines.

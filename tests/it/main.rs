@@ -43,6 +43,8 @@ mod machines_disk;
 mod machines_limits;
 mod machines_users;
 mod make_run;
+#[cfg(feature = "ctl")]
+mod manager_container;
 mod needs;
 mod non_root;
 mod not_pid_1;

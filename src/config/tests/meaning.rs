@@ -227,6 +227,7 @@ fn single_mistakes_and_what_is_said() {
         ("[supervisr]".to_owned(), "s.toml:1: supervisr: unknown section; did you mean `supervisor`?"),
         ("supervisor = 5".to_owned(), "`supervisor` is 5; allowed: a table, written as [supervisor]"),
         ("[[supervisor]]".to_owned(), "`supervisor` is a list; allowed: a table, written as [supervisor]"),
+        ("program = 'non'".to_owned(), "`program` is \"non\"; allowed: a table, written as [program.NAME]"),
         ("program = 5".to_owned(), "allowed: a table, written as [program.NAME]"),
         ("[program]".to_owned(), "s.toml:1: program: no program is named; write `[program.engine]`"),
         ("[program]\nport = 5".to_owned(), "the key `port` belongs into [program.NAME]"),

@@ -280,3 +280,15 @@ fn the_defaults_of_each_kind() {
     assert_eq!(command.ready.map(|ready| ready.timeout.as_secs()), Some(30));
     assert_eq!((live.period.as_secs(), live.timeout.as_secs(), live.failures), (10, 3, 3));
 }
+
+#[test]
+fn no_program_at_all() {
+    let none = good("program = 'none'");
+    assert!(none.programs.is_empty());
+    assert_eq!(none.supervisor, good("").supervisor);
+    assert_eq!(good(&to_toml(&none)), none);
+    let served = good("program = 'none'\n[serve]\nlisten = '127.0.0.1:9188'");
+    assert_eq!((served.programs.len(), good(&to_toml(&served))), (1, served.clone()));
+    let moved = read("s.toml", Some("program = 'none'"), &env(&[("PGDATA", "/elsewhere")])).unwrap();
+    assert_eq!(moved, none, "a variable makes no engine");
+}
