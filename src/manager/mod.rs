@@ -22,6 +22,7 @@
 //! | [`tablespace`] | tablespaces, and their folders |
 //! | [`program`] | running a program of the engine, as its user |
 //! | [`log`] | `manager.log`: one line an operation, of many processes at once |
+//! | [`secret`] | no core of a process that holds one |
 //! | [`random`], [`user`] | random bytes; users, and acting as the one that a folder belongs to |
 
 pub mod account;
@@ -37,6 +38,7 @@ pub mod program;
 pub mod random;
 pub mod refusal;
 pub mod replica;
+pub mod secret;
 pub mod session;
 pub mod site;
 pub mod ssl;

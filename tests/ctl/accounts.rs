@@ -201,3 +201,24 @@ fn who_cannot_be_changed() {
     let ran = engine.command("account alter postgres --password-stdin --output json").given(b"geheim");
     assert_eq!(done(&ran)["changed"], true);
 }
+
+#[test]
+fn while_it_holds_a_password_it_leaves_no_core() {
+    let engine = Engine::up();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_polarctl"));
+    command
+        .args(["account", "create", "app", "--privilege", "1", "--password-stdin", "--data-dir"])
+        .arg(engine.data());
+    command.env("POLAR_SUPERVISOR_LOG_DIR", engine.log_dir()).stdin(std::process::Stdio::piped());
+    let mut child = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let limits = || std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let limit = || {
+        let limits = limits();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+        line.split_whitespace().next().unwrap().to_owned()
+    };
+    until("the kernel's word for no core", || limit() == "1");
+    // It waits for the password.
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"a password of some length").unwrap();
+    assert!(child.wait().unwrap().success());
+}

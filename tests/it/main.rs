@@ -21,6 +21,7 @@ mod control;
 mod control_history;
 mod control_limits;
 mod control_socket;
+mod core_dumps;
 mod disk_full_lock;
 mod documents;
 mod engine_process;

@@ -11,7 +11,7 @@ use crate::ctl::cli::instance::{DoArgs, InstanceArgs};
 use crate::ctl::failure::Failure;
 use crate::ctl::screen::{Colour, Table};
 use crate::manager::account::{self, Make, Password, Privilege, Remove};
-use crate::manager::{Cause, Operation};
+use crate::manager::{Cause, Operation, secret};
 
 /// Does it.
 ///
@@ -75,6 +75,7 @@ fn make(
 /// # Errors
 /// It cannot be read, or can be nobody's password.
 pub(super) fn read_password(args: &PasswordArgs) -> Result<Option<Password>, Cause> {
+    secret::leave_no_core();
     if args.password_stdin {
         return Password::read(io::stdin().lock()).map(Some);
     }

@@ -6,13 +6,15 @@ use super::desk::{Desk, of_cause};
 use crate::ctl::cli::ssl::{FilesArgs, SslVerb};
 use crate::ctl::failure::Failure;
 use crate::manager::ssl::{Given, Pem, Ssl};
-use crate::manager::{Cause, Operation};
+use crate::manager::{Cause, Operation, secret};
 
 /// Does it.
 ///
 /// # Errors
 /// It was not done.
 pub(crate) fn run(desk: &mut Desk<'_>, verb: SslVerb) -> Result<(), Failure> {
+    // It reads keys.
+    secret::leave_no_core();
     let (ssl, change) = match verb {
         SslVerb::Disable(change) => (Ssl { on: false, given: None }, change),
         SslVerb::Enable { files, change } => {

@@ -79,8 +79,10 @@ fn run() -> io::Result<u8> {
     let keeper = inherited::take(KEEPER_FD).ok();
     let interrupt = Interrupt::install(rustix::process::getppid())?;
     umask(rustix::fs::Mode::from_raw_mode(0o077));
-    // Passwords pass through this process.
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    // Passwords pass through this process and its children. 1 is the kernel's word for no core, also where it pipes them to a
+    // program, for which 0 does not count; where not even a byte is allowed it stays so.
+    let core = |limit| setrlimit(Resource::Core, Rlimit { current: Some(limit), maximum: Some(limit) });
+    core(1).or_else(|_| core(0))?;
     let mut text = String::new();
     io::stdin().lock().take(ORDER_MAX).read_to_string(&mut text)?;
     let order: Order = serde_json::from_str(&text)?;

@@ -41,7 +41,8 @@ pub(super) struct Child {
     pub(super) umask: Option<u32>,
     pub(super) nice: Option<i32>,
     pub(super) oom_score_adj: Option<CString>,
-    pub(super) rlimits: Vec<(libc::__rlimit_resource_t, u64)>,
+    /// Each with the limit in force, and the highest that it may be set to.
+    pub(super) rlimits: Vec<(libc::__rlimit_resource_t, [u64; 2])>,
     pub(super) image: Image,
 }
 
@@ -244,9 +245,8 @@ impl Loan {
                 tell(child.news, b"n");
             }
         }
-        for &(resource, value) in &child.rlimits {
-            let limit = [value, value];
-            if call(libc::SYS_prlimit64, [0, resource as usize, address(&limit), 0]).is_err() {
+        for (resource, limit) in &child.rlimits {
+            if call(libc::SYS_prlimit64, [0, *resource as usize, address(limit), 0]).is_err() {
                 tell(child.news, b"r");
             }
         }

@@ -9,6 +9,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::complain;
+use super::core_dump;
 use super::signals::Signals;
 use super::spawn::{Group, Launch, NotMade, Stdin, spawn};
 
@@ -41,6 +42,7 @@ pub fn exec(argv: &[String]) -> u8 {
             return super::CANNOT_BEGIN;
         }
     };
+    core_dump::forbid();
     if std::process::id() != 1 {
         // Without it orphans go to another init: nothing is lost.
         let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));

@@ -8,6 +8,7 @@ mod check;
 mod child;
 mod command;
 mod control;
+mod core_dump;
 pub(in crate::supervisor) mod errand;
 pub(crate) mod exec;
 mod eyes;
@@ -87,6 +88,7 @@ pub fn run(config_file: Option<PathBuf>, options: Vec<String>) -> u8 {
             return CANNOT_BEGIN;
         }
     };
+    core_dump::forbid();
     reserve::take();
     let config = match load(config_file.as_deref()) {
         Ok(config) => config,

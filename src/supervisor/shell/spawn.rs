@@ -17,6 +17,7 @@ use nix::unistd::Pid;
 use rustix::fs::{Mode, OFlags};
 
 use super::child::{Child, Image};
+use super::core_dump;
 use super::news::{News, Pending, collect_loans};
 use crate::config;
 use crate::supervisor::prepare::protocol::User;
@@ -203,7 +204,11 @@ pub(crate) fn begin(launch: &Launch<'_>) -> Result<Pending, NotMade> {
             .process
             .and_then(|process| process.oom_score_adj)
             .and_then(|value| CString::new(value.to_string()).ok()),
-        rlimits: launch.process.map(limits).unwrap_or_default(),
+        // What is configured comes second.
+        rlimits: core_dump::inherited()
+            .into_iter()
+            .chain(launch.process.into_iter().flat_map(limits))
+            .collect(),
         image,
     };
     let mut news = News::new(news)?;
@@ -272,7 +277,7 @@ fn image(launch: &Launch<'_>) -> io::Result<Image> {
     })
 }
 
-fn limits(process: &config::Process) -> Vec<(libc::__rlimit_resource_t, u64)> {
+fn limits(process: &config::Process) -> impl Iterator<Item = (libc::__rlimit_resource_t, [u64; 2])> {
     let resource = |name: &str| match name {
         "as" => Some(libc::RLIMIT_AS),
         "core" => Some(libc::RLIMIT_CORE),
@@ -290,7 +295,7 @@ fn limits(process: &config::Process) -> Vec<(libc::__rlimit_resource_t, u64)> {
         "stack" => Some(libc::RLIMIT_STACK),
         _ => None,
     };
-    process.rlimits.iter().filter_map(|(name, &value)| Some((resource(name)?, value))).collect()
+    process.rlimits.iter().filter_map(move |(name, &value)| Some((resource(name)?, [value; 2])))
 }
 
 #[cfg(test)]
