@@ -291,3 +291,20 @@ fn a_stop_becomes_harder() {
     assert_eq!(lonely.0.ctl("stop --mode immediate").code, 0);
     assert_eq!(lonely.done("start")["state"], "running");
 }
+
+#[test]
+fn where_no_lock_can_tell_no_engine_is_started() {
+    let lonely = Lonely::down();
+    let start = |timeout: &str| {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=flock", "-e", "inject=flock:error=ENOLCK"]);
+        strace.arg(env!("CARGO_BIN_EXE_polarctl")).args(["start", "--timeout", timeout, "--data-dir"]);
+        strace.arg(lonely.0.data()).env("POLAR_SUPERVISOR_LOG_DIR", lonely.0.log_dir());
+        let output = strace.stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = start("200ms");
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("cannot lock") && said.contains("no engine is started from here"), "{said}");
+    assert_eq!(lonely.postmasters(), 0);
+}
