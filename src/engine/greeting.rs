@@ -73,6 +73,15 @@ pub fn greet(
     Err(trouble)
 }
 
+/// Whether something listens on a socket; nothing is said to it, and nothing waited for.
+pub fn listens(socket: &Path) -> bool {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let Ok(probe) = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else { return false };
+    let Ok(address) = SocketAddrUnix::new(socket) else { return false };
+    // EAGAIN: its queue is full.
+    matches!(connect(&probe, &address), Ok(()) | Err(rustix::io::Errno::AGAIN))
+}
+
 fn in_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`flavor`] | where the executables are, which version, whether PolarDB |
 //! | [`datadir`] | what a data directory is: empty, a database, somebody's files |
+//! | [`stage`] | names of the folders in which a database is made |
 //! | [`pidfile`] | `postmaster.pid`, and whether its postmaster lives |
 //! | [`record`] | who started the postmaster last, and where |
 //! | [`recovery_conf`] | `recovery.conf`, for engines that do not know it |
@@ -33,6 +34,7 @@ pub mod record;
 pub mod recovery_conf;
 pub mod scram;
 pub mod sql;
+pub mod stage;
 pub mod title;
 
 /// A file of the engine that does not say what it should.

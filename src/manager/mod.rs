@@ -20,6 +20,7 @@
 //! | [`disk`] | how full the volumes are; larger ones |
 //! | [`ssl`] | whether the engine speaks TLS, and with which certificate |
 //! | [`tablespace`] | tablespaces, and their folders |
+//! | [`install`] | what an empty volume needs before its engine is started |
 //! | [`program`] | running a program of the engine, as its user |
 //! | [`log`] | `manager.log`: one line an operation, of many processes at once |
 //! | [`secret`] | no core of a process that holds one |
@@ -31,6 +32,7 @@ pub mod disk;
 pub mod diskfull;
 pub mod health;
 pub mod identity;
+pub mod install;
 pub mod log;
 pub mod operation;
 pub mod params;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::cause::Cause;
 use super::site::Site;
-use super::turn;
+use super::turn::{self, Turn};
 
 /// What a plan consists of, in order, and what people should know beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,14 @@ pub trait Operation {
 
     /// Its name, as it is typed: `params set`.
     fn name(&self) -> &'static str;
+
+    /// Waits for those before it, and keeps others out until the end of the value.
+    ///
+    /// # Errors
+    /// Another operation did not end in time.
+    fn turn(&self, site: &Site, who: &str, waiting: &mut dyn FnMut(&str)) -> Result<Turn, Cause> {
+        turn::take(site, who, waiting)
+    }
 
     /// Finds out how things are; changes nothing.
     ///
@@ -103,7 +111,7 @@ pub fn run<O: Operation>(
         return Ok(Outcome { changed: false, steps: shown(&plan), notes: plan.notes, seen });
     }
     let who = format!("{} by {}, request {}", operation.name(), site.call.caller, site.call.request);
-    let _turn = turn::take(site, &who, waiting)?;
+    let _turn = operation.turn(site, &who, waiting)?;
     let seen = operation.look(site)?;
     let plan = operation.plan(&seen)?;
     if plan.steps.is_empty() {

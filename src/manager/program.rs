@@ -1,5 +1,6 @@
 //! Running a program of the engine: as the engine's user, within a limit of time, its words kept.
 
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -26,16 +27,42 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// Runs a program with these arguments, none of which may be a secret: every user of the machine sees them. Its
-/// environment is `PATH` and `LC_ALL=C`, for its words are read.
+/// A program to be run.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// Its file.
+    pub program: &'a Path,
+    /// Its arguments, none of which may be a secret: every user of the machine sees them.
+    pub arguments: Vec<OsString>,
+    /// Its environment beside `PATH` and `LC_ALL=C`, for its words are read.
+    pub environment: Vec<(&'static str, OsString)>,
+    /// Where it works.
+    pub directory: &'a Path,
+    /// When it is killed; `None`: never.
+    pub within: Option<Duration>,
+}
+
+/// Runs a program with these arguments, in the root directory and with no environment of its own.
+///
+/// # Errors
+/// As those of [`carry_out`].
+pub fn run(site: &Site, program: &Path, arguments: &[&str], within: Duration) -> Result<Ended, Cause> {
+    let arguments = arguments.iter().map(OsString::from).collect();
+    let (directory, within) = (Path::new("/"), Some(within));
+    carry_out(site, &Order { program, arguments, environment: Vec::new(), directory, within })
+}
+
+/// Runs a program.
 ///
 /// # Errors
 /// It could not be run, or did not end in time and was killed.
-pub fn run(site: &Site, program: &Path, arguments: &[&str], within: Duration) -> Result<Ended, Cause> {
+pub fn carry_out(site: &Site, order: &Order<'_>) -> Result<Ended, Cause> {
     let (uid, gid) = site.owner()?;
+    let program = order.program;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("LC_ALL", "C").current_dir("/");
+    command.args(&order.arguments).env_clear().env("LC_ALL", "C").current_dir(order.directory);
     command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.envs(order.environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if Uid::effective().is_root() && uid != 0 {
         command.uid(uid).gid(gid);
@@ -44,9 +71,11 @@ pub fn run(site: &Site, program: &Path, arguments: &[&str], within: Duration) ->
     let mut child = command.spawn().map_err(failed)?;
     // Both are read at once: one that is full would hold the program up.
     let (stdout, stderr) = (reader(child.stdout.take()), reader(child.stderr.take()));
-    let status = ended(&mut child, within).map_err(failed)?;
-    let Some(status) = status else {
-        return Err(Cause::Hung { within, what: format!("the end of {}", program.display()) });
+    let status = match order.within {
+        None => child.wait().map_err(failed)?,
+        Some(within) => ended(&mut child, within)
+            .map_err(failed)?
+            .ok_or_else(|| Cause::Hung { within, what: format!("the end of {}", program.display()) })?,
     };
     Ok(Ended { status, stdout: text(stdout), stderr: text(stderr) })
 }

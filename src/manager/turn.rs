@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::cause::Cause;
 use super::site::Site;
 
-/// What is locked.
+/// The file of a database that is locked.
 const LOCKED: &str = "PG_VERSION";
 /// Where the holder's words stand.
 const WORDS: &str = "ins_request";
@@ -34,11 +34,46 @@ pub struct Turn {
 /// # Errors
 /// There is no database, or another operation did not end in time.
 pub fn take(site: &Site, who: &str, waiting: &mut dyn FnMut(&str)) -> Result<Turn, Cause> {
+    wait_for(site, &Locked::Database, who, waiting)
+}
+
+/// Takes the turn of what is done before there is a database, which this file of the data directory stands for; it is
+/// made where it is missing, and stays.
+///
+/// # Errors
+/// It could not be made, or another operation did not end in time.
+pub fn take_on(
+    site: &Site,
+    name: &'static str,
+    who: &str,
+    waiting: &mut dyn FnMut(&str),
+) -> Result<Turn, Cause> {
+    wait_for(site, &Locked::Own(name), who, waiting)
+}
+
+/// What is locked.
+enum Locked {
+    /// The database.
+    Database,
+    /// A file of this name, of nobody's data.
+    Own(&'static str),
+}
+
+impl Locked {
+    fn name(&self) -> &'static str {
+        match self {
+            Locked::Database => LOCKED,
+            Locked::Own(name) => name,
+        }
+    }
+}
+
+fn wait_for(site: &Site, locked: &Locked, who: &str, waiting: &mut dyn FnMut(&str)) -> Result<Turn, Cause> {
     let begin = Instant::now();
     let mut told = false;
     loop {
-        let tried = site.as_owner(|| attempt(&site.data_dir, who))?;
-        match tried.map_err(|error| of_version(site, error))? {
+        let tried = site.as_owner(|| attempt(&site.data_dir, locked, who))?;
+        match tried.map_err(|error| of_locked(site, locked, error))? {
             Ok(held) => return Ok(Turn { _held: held }),
             Err(holder) => {
                 let within = site.patience.turn;
@@ -65,20 +100,22 @@ pub fn is_taken(data_dir: &Path) -> bool {
     })
 }
 
-fn of_version(site: &Site, error: io::Error) -> Cause {
-    match error.kind() {
-        io::ErrorKind::NotFound => {
+fn of_locked(site: &Site, locked: &Locked, error: io::Error) -> Cause {
+    match (locked, error.kind()) {
+        (Locked::Database, io::ErrorKind::NotFound) => {
             Cause::NoInstance { data_dir: site.data_dir.clone(), why: format!("it has no {LOCKED}") }
         }
-        _ => Cause::of_file(&site.data_dir.join(LOCKED), error),
+        _ => Cause::of_file(&site.data_dir.join(locked.name()), error),
     }
 }
 
 /// The lock, or who holds it.
-fn attempt(data_dir: &Path, who: &str) -> io::Result<Result<File, String>> {
-    let path = data_dir.join(LOCKED);
+fn attempt(data_dir: &Path, locked: &Locked, who: &str) -> io::Result<Result<File, String>> {
+    let path = data_dir.join(locked.name());
     // NFS wants a descriptor that can be written for an exclusive lock.
-    let file = open(&path, OpenOptions::new().read(true).write(true))?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(matches!(locked, Locked::Own(_))).mode(0o600);
+    let file = open(&path, &mut options)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => return Ok(Err(holder(&data_dir.join(WORDS)))),
@@ -161,6 +198,17 @@ mod tests {
             Err(Cause::Busy { who, .. }) => assert!(who.contains("no word"), "{who}"),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn before_there_is_a_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut site = Site::new(dir.path().to_owned());
+        site.patience.turn = Duration::ZERO;
+        let first = take_on(&site, "ins_turn", "first", &mut |_| panic!("nobody is there")).unwrap();
+        assert!(matches!(take_on(&site, "ins_turn", "second", &mut |_| {}), Err(Cause::Busy { .. })));
+        drop(first);
+        take_on(&site, "ins_turn", "second", &mut |_| panic!("nobody is there")).unwrap();
     }
 
     #[test]

@@ -27,6 +27,14 @@ pub fn uid_of(name: &str) -> Option<u32> {
     named.or_else(|| name.parse().ok())
 }
 
+/// The group of a user id; `None`: `/etc/passwd` does not have it.
+pub fn gid_of(uid: u32) -> Option<u32> {
+    passwd().lines().find_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        (fields.next()?.parse() == Ok(uid)).then(|| fields.next()?.parse().ok())?
+    })
+}
+
 /// This user.
 pub fn own() -> String {
     name_of(Uid::current().as_raw())

@@ -41,6 +41,12 @@ pub(super) fn split(variable: &str, text: &str) -> Result<Vec<String>, Vec<Strin
     let Ok(args) = shell_words::split(text) else {
         return Err(vec![format!("{variable} has a quote that is not closed")]);
     };
+    let errors = mistakes(variable, &args);
+    if errors.is_empty() { Ok(args) } else { Err(errors) }
+}
+
+/// What is wrong with arguments for initdb; `variable` is where they come from.
+pub fn mistakes(variable: &str, args: &[String]) -> Vec<String> {
     let mut errors = Vec::new();
     let mut words = args.iter().peekable();
     while let Some(word) = words.next() {
@@ -61,7 +67,7 @@ pub(super) fn split(variable: &str, text: &str) -> Result<Vec<String>, Vec<Strin
             words.next_if(|next| !next.starts_with('-'));
         }
     }
-    if errors.is_empty() { Ok(args) } else { Err(errors) }
+    errors
 }
 
 /// A word that belongs to no option (also all that follows a bare `--`) is the data directory to initdb.

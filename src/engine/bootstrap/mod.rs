@@ -20,6 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::access;
+pub use initdb_args::mistakes as initdb_args_mistakes;
 
 /// The longest name of a role or database, in bytes (PostgreSQL's `NAMEDATALEN` less its NUL): it would be cut.
 const NAME_MAX: usize = 63;

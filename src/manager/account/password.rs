@@ -47,6 +47,11 @@ impl Password {
         }
     }
 
+    /// It itself, for who has to show it to another server.
+    pub(in crate::manager) fn text(&self) -> &str {
+        &self.0
+    }
+
     /// A verifier of it with this salt.
     pub(super) fn verifier(&self, salt: &[u8; 16]) -> String {
         verifier(&self.0, salt, ITERATIONS)

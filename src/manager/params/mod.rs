@@ -35,3 +35,4 @@ pub use name::{assignment, checked_name, shown};
 pub use refresh::Refresh;
 pub use reload::reload_files;
 pub use report::{Difference, Entry, diff, get};
+pub(super) use validate::value as value_to_engine;

@@ -13,7 +13,7 @@ use crate::manager::site::Site;
 const WITHIN: Duration = Duration::from_secs(15);
 
 /// What the engine says of a configuration.
-pub(super) type Verdict = Result<String, String>;
+pub(in crate::manager) type Verdict = Result<String, String>;
 
 /// The value of a parameter as the engine would start with it, in the form of `pg_settings`; else, in its words, why it
 /// would not start. `conf`: the file that takes the place of `postgresql.conf`, in whose folder it lies; `path` is what
@@ -21,7 +21,7 @@ pub(super) type Verdict = Result<String, String>;
 ///
 /// # Errors
 /// The executable could not be run.
-pub(super) fn value(site: &Site, name: &str, conf: &Path, path: &Path) -> Result<Verdict, Cause> {
+pub(in crate::manager) fn value(site: &Site, name: &str, conf: &Path, path: &Path) -> Result<Verdict, Cause> {
     let server = server_executable(&site.bin_dir()?);
     let (data_dir, conf_text) = (site.data_dir.to_string_lossy(), conf.to_string_lossy());
     let config_file = format!("config_file={conf_text}");

@@ -88,6 +88,46 @@ impl fmt::Display for Step {
     }
 }
 
+impl Given {
+    /// Whether they fit.
+    ///
+    /// # Errors
+    /// They do not, or one of them is none.
+    pub(in crate::manager) fn checked(&self) -> Result<(), Cause> {
+        pem::fit(&self.certificate, &self.key).map(|_| ())
+    }
+
+    /// Whether they are in the data directory, the key closed to others.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    pub(in crate::manager) fn are_in(&self, site: &Site) -> Result<bool, Cause> {
+        for (path, text) in self.wanted(site) {
+            let found = files::read(site, &path)?;
+            if !found.is_some_and(|found| found.closed && Some(found.text) == text) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes them into the data directory, all of them or none.
+    ///
+    /// # Errors
+    /// They could not be written.
+    pub(in crate::manager) fn put_into(&self, site: &Site) -> Result<(), Cause> {
+        let wanted = self.wanted(site);
+        let written = files::write(site, &wanted)?;
+        files::place(site, &wanted, written)
+    }
+
+    fn wanted(&self, site: &Site) -> Vec<Wanted> {
+        let of = |name: &str, pem: &Pem| (site.data_dir.join(name), Some(pem.clone()));
+        let authority = self.authority.as_ref().map(|pem| of(AUTHORITY, pem));
+        [of(KEY, &self.key), of(CERTIFICATE, &self.certificate)].into_iter().chain(authority).collect()
+    }
+}
+
 impl Operation for Ssl {
     type Seen = Seen;
     type Step = Step;

@@ -39,8 +39,16 @@ impl Pem {
         let mut bytes = Vec::new();
         let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes));
         read.map_err(|error| Cause::of_file(path, error))?;
+        Self::of(bytes, &path.display().to_string())
+    }
+
+    /// A text that somebody has given; `called` is what people call it.
+    ///
+    /// # Errors
+    /// It is too long for what it is to be.
+    pub fn of(bytes: Vec<u8>, called: &str) -> Result<Self, Cause> {
         if bytes.len() as u64 > LONGEST {
-            let what = format!("{} has more than {LONGEST} bytes", path.display());
+            let what = format!("{called} has more than {LONGEST} bytes");
             return Err(Cause::invalid("bad_certificate", what, "give a certificate or key in PEM"));
         }
         Ok(Pem(bytes))

@@ -29,7 +29,7 @@ pub(super) enum Folder {
 ///
 /// # Errors
 /// The engine takes none like this, or it leads elsewhere than it says.
-pub(super) fn checked(text: &str) -> Result<String, Cause> {
+pub(in crate::manager) fn checked(text: &str) -> Result<String, Cause> {
     let shown: String = text.chars().take(80).collect();
     let refuse = |why: String| Err(Cause::invalid("bad_location", why, "give another folder"));
     if text.contains(['\0', '\'']) {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::Path;
 
 use folder::Folder;
+pub(super) use folder::checked as checked_location;
 
 use super::account::checked_name;
 use super::cause::Cause;

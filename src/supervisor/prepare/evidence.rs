@@ -16,6 +16,7 @@ use super::record;
 use super::vigil::{self, Vigil};
 use super::work::{Work, stamp};
 use crate::engine::flavor::SERVERS;
+use crate::engine::greeting::listens;
 use crate::engine::pidfile::{
     self, Evidence, File, Patience, PidFile, PidVerdict, Process, parse, pidfile_verdict,
 };
@@ -165,7 +166,7 @@ impl Sight {
         // A postmaster works in its data directory.
         let folder = lines.socket_dir.as_ref().map(|folder| data_dir.join(folder));
         let socket = folder.map(|folder| folder.join(format!(".s.PGSQL.{port}")));
-        socket.filter(|socket| accepts(socket)).map(|socket| socket.display().to_string()).or_else(|| {
+        socket.filter(|socket| listens(socket)).map(|socket| socket.display().to_string()).or_else(|| {
             let addresses = addresses(lines.listen.as_deref()?);
             let accepting = addresses
                 .into_iter()
@@ -185,16 +186,6 @@ fn addresses(listen: &str) -> Vec<IpAddr> {
         Err(_) if listen == "*" || listen == "localhost" => loopback(),
         Err(_) => Vec::new(),
     }
-}
-
-/// Whether something listens on a socket; never blocks.
-fn accepts(socket: &Path) -> bool {
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let Ok(probe) = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else { return false };
-    let Ok(address) = SocketAddrUnix::new(socket) else { return false };
-    // EAGAIN: its queue is full.
-    matches!(connect(&probe, &address), Ok(()) | Err(rustix::io::Errno::AGAIN))
 }
 
 /// A regular file's content; no link is followed, and a named pipe does not block.

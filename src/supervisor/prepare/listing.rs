@@ -9,11 +9,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 
 use crate::engine::datadir::{Entry, EntryKind, Listing};
-
-/// How the names of stages begin.
-pub(super) const STAGE_PREFIX: &str = ".init-";
-/// The journal of a stage: it exists once the stage is complete.
-pub(super) const JOURNAL: &str = "complete";
+use crate::engine::stage::{JOURNAL, PREFIX};
 
 /// Lists the directory `folder`, whose resolved path is `path`. No link is followed.
 ///
@@ -45,7 +41,7 @@ pub(super) fn of(folder: impl AsFd, path: &Path, lock_file: &Path) -> io::Result
             known => known,
         };
         if kind == FileType::Directory
-            && name.to_string_lossy().starts_with(STAGE_PREFIX)
+            && name.to_string_lossy().starts_with(PREFIX)
             && is_complete(&folder, &name)
         {
             listing.complete_stage = Some(name.to_string_lossy().into_owned());

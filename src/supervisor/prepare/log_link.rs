@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::protocol::Order;
 use super::work::{Work, random_name, stamp};
 use crate::engine::conf;
+use crate::engine::stage::rename_to_nothing;
 
 /// What became of the link.
 #[derive(Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ fn move_aside(path: &Path) -> io::Result<PathBuf> {
         let mut aside = path.as_os_str().to_owned();
         aside.push(format!(".{stamp}{suffix}"));
         let aside = PathBuf::from(aside);
-        match super::promote::rename_to_nothing(path, &aside) {
+        match rename_to_nothing(path, &aside) {
             Ok(()) => return Ok(aside),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::halt::{Outcome, wait};
-use super::listing::STAGE_PREFIX;
 use super::work::Work;
 use crate::engine::flavor::SERVERS;
+use crate::engine::stage::{INSTALL_PREFIX, PREFIX};
 use crate::engine::title::is_backend;
 use crate::supervisor::procfs;
 
@@ -54,12 +54,13 @@ fn find(uid: u32, wanted: impl Fn(i32, &Path) -> bool) -> Vec<Found> {
     procfs::pids().into_iter().filter_map(look).collect()
 }
 
-/// Whether `path` lies in a stage of `folder`.
+/// Whether `path` lies in a stage of `folder`; those of an installation are none of ours.
 fn in_a_stage(folder: &Path, path: &Path) -> bool {
     path.strip_prefix(folder)
         .ok()
         .and_then(|below| below.components().next())
-        .is_some_and(|first| first.as_os_str().to_string_lossy().starts_with(STAGE_PREFIX))
+        .map(|first| first.as_os_str().to_string_lossy())
+        .is_some_and(|first| first.starts_with(PREFIX) && !first.starts_with(INSTALL_PREFIX))
 }
 
 /// Ends with SIGKILL whatever works in a stage of `data_dir`, and what descends from that: only a dead first boot can have

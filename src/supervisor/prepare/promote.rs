@@ -7,15 +7,13 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
-
 use super::atomic::sync_folder;
 use super::failpoint::failpoint;
 use super::halt::{Halt, Outcome, Trying, failed};
 use super::lock_file;
 use super::stage::Stage;
 use super::work::Work;
+use crate::engine::stage::rename_to_nothing;
 
 /// Written last: with it the directory is a database.
 const LAST: &str = "PG_VERSION";
@@ -116,38 +114,4 @@ fn taken(old: &Path, new: &Path) -> Halt {
         ),
         format!("move {} elsewhere and start again: first boot then goes on", new.display()),
     )
-}
-
-/// Renames to a name that nothing has.
-///
-/// # Errors
-/// `AlreadyExists` when something has it; whatever else went wrong.
-pub(super) fn rename_to_nothing(old: &Path, new: &Path) -> io::Result<()> {
-    match renameat_with(CWD, old, CWD, new, RenameFlags::NOREPLACE) {
-        // Some network file systems cannot; the keeper's lock leaves nobody else to take the name in between.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => match fs::symlink_metadata(new) {
-            Ok(_) => Err(io::Error::from(io::ErrorKind::AlreadyExists)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(old, new),
-            Err(error) => Err(error),
-        },
-        other => Ok(other?),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_is_overwritten() {
-        let dir = tempfile::tempdir().unwrap();
-        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
-        fs::write(&old, "old").unwrap();
-        fs::write(&new, "kept").unwrap();
-        assert_eq!(rename_to_nothing(&old, &new).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        assert_eq!(fs::read_to_string(&new).unwrap(), "kept");
-        fs::remove_file(&new).unwrap();
-        rename_to_nothing(&old, &new).unwrap();
-        assert_eq!(fs::read_to_string(&new).unwrap(), "old");
-    }
 }

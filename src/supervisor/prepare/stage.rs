@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::atomic;
 use super::halt::{Outcome, Trying, failed};
-use super::listing::{JOURNAL, STAGE_PREFIX};
 use super::work::{Work, random_name};
+use crate::engine::stage::{JOURNAL, PREFIX, is_first_boots};
 
 /// How long a stop waits for the removal of a stage: about a thousand files, seconds on a busy disk.
 const REMOVAL_MAX: Duration = Duration::from_millis(700);
@@ -26,7 +26,7 @@ pub(super) struct Stage {
 impl Stage {
     /// Makes an empty one.
     pub(super) fn make(data_dir: &Path) -> Outcome<Self> {
-        let name = format!("{STAGE_PREFIX}{}", random_name().trying("read", Path::new("/dev/urandom"))?);
+        let name = format!("{PREFIX}{}", random_name().trying("read", Path::new("/dev/urandom"))?);
         let path = data_dir.join(name);
         DirBuilder::new().mode(0o700).create(&path).trying("make the stage", &path)?;
         Ok(Stage { path })
@@ -142,18 +142,11 @@ fn all(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if is_ours(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_dir() {
+        if is_first_boots(&entry.file_name().to_string_lossy()) && entry.file_type()?.is_dir() {
             found.push(entry.path());
         }
     }
     Ok(found)
-}
-
-/// Whether [`Stage::make`] gives such names: somebody's `.init-backup` is none of ours, and is left alone.
-fn is_ours(name: &str) -> bool {
-    name.strip_prefix(STAGE_PREFIX).is_some_and(|random| {
-        random.len() == 16 && random.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    })
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use super::halt::{Outcome, Trying, refused};
-use super::listing::STAGE_PREFIX;
 use super::stage;
 use super::work::Work;
+use crate::engine::stage::PREFIX;
 
 /// The folder, held by a lock against a second first boot.
 pub(super) struct WalDir {
@@ -43,7 +43,7 @@ pub(super) fn take(work: Work<'_>, data_dir: &Path, configured: &Path) -> Outcom
     let mut foreign = Vec::new();
     for entry in fs::read_dir(&path).trying("list", &path)? {
         let name = entry.trying("list", &path)?.file_name().to_string_lossy().into_owned();
-        if name != "lost+found" && !name.starts_with(STAGE_PREFIX) {
+        if name != "lost+found" && !name.starts_with(PREFIX) {
             foreign.push(name);
         }
     }
