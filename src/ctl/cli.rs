@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod disk;
+pub mod install;
 pub mod instance;
 pub mod params;
 pub mod replica;

@@ -17,7 +17,7 @@ use super::site::Site;
 /// The file of a database that is locked.
 const LOCKED: &str = "PG_VERSION";
 /// Where the holder's words stand.
-const WORDS: &str = "ins_request";
+pub(super) const WORDS: &str = "ins_request";
 /// So much of them is read, in bytes.
 const WORDS_MAX: u64 = 1000;
 /// How often it is tried.

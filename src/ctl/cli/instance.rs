@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::account::AccountVerb;
 use super::disk::DiskVerb;
+use super::install::InstallArgs;
 use super::params::ParamsVerb;
 use super::replica::ReplicaVerb;
 use super::ssl::SslVerb;
@@ -16,6 +17,8 @@ use crate::ctl::time::parse_span;
 /// Operations on an instance.
 #[derive(Debug, Subcommand)]
 pub enum InstanceVerb {
+    /// Makes on an empty volume what an engine needs that the supervisor of another container starts (init = "wait")
+    Install(Box<InstallArgs>),
     /// Parameters of an instance: what they are, where they come from, and changing them
     #[command(subcommand)]
     Params(ParamsVerb),

@@ -7,6 +7,7 @@
 //! | `replica` | replicas |
 //! | `ssl` | TLS |
 //! | `tablespace` | tablespaces |
+//! | `install` | what an empty volume needs |
 //! | `params` | parameters |
 //! | `disk` | disks, and the lock against a full one |
 //! | `small` | those of a few lines: the system identifier, the log's switch, psql |
@@ -14,6 +15,7 @@
 mod account;
 mod desk;
 mod disk;
+mod install;
 mod params;
 mod replica;
 mod small;
@@ -34,6 +36,7 @@ pub(crate) use disk::{lock_diskfull, unlock_diskfull};
 pub(crate) fn run(place: &Place, screen: Screen, verb: InstanceVerb) -> Result<Exit, Failure> {
     let mut desk = Desk::new(place, screen);
     match verb {
+        InstanceVerb::Install(args) => install::run(&mut desk, &args)?,
         InstanceVerb::Replica(verb) => replica::run(&mut desk, verb)?,
         InstanceVerb::Account(verb) => account::run(&mut desk, verb)?,
         InstanceVerb::Disk(verb) => disk::run(&mut desk, verb)?,

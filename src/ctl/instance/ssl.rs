@@ -30,7 +30,11 @@ pub(crate) fn run(desk: &mut Desk<'_>, verb: SslVerb) -> Result<(), Failure> {
     desk.change(&ssl, "", &change, |seen| json!({ "ssl": on, "shown_by": seen.shown_by() }))
 }
 
-fn given(files: &FilesArgs) -> Result<Option<Given>, Cause> {
+/// What of the files is given.
+///
+/// # Errors
+/// One cannot be read.
+pub(super) fn given(files: &FilesArgs) -> Result<Option<Given>, Cause> {
     let (Some(certificate), Some(key)) = (&files.cert, &files.key) else { return Ok(None) };
     let authority = files.ca.as_deref().map(Pem::read).transpose()?;
     Ok(Some(Given { certificate: Pem::read(certificate)?, key: Pem::read(key)?, authority }))

@@ -12,6 +12,7 @@ use super::{Install, Step, configure, database, folders, markers, progress};
 use crate::manager::cause::Cause;
 use crate::manager::params::value_to_engine;
 use crate::manager::site::Site;
+use crate::manager::turn;
 
 /// How often it is looked whether a program of a dead installation has ended.
 const POLL: std::time::Duration = std::time::Duration::from_millis(50);
@@ -161,7 +162,7 @@ fn own(site: &Site, (uid, gid): (u32, u32)) -> Result<(), Cause> {
         let folder = stage::open(&site.data_dir)?;
         // In this order: afterwards only CAP_FOWNER could.
         folder.set_permissions(Permissions::from_mode(0o700))?;
-        for name in [progress::TURN, "lost+found"] {
+        for name in [progress::TURN, turn::WORDS, "lost+found"] {
             let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
             let mut options = std::fs::OpenOptions::new();
             std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true), flags);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::database::{in_words, missing_part};
 use super::seen::{Seen, role_of};
+use super::stage::Found;
 use super::{Install, Role, Step, Storage, conninfo, folders, markers, parameters};
 use crate::engine::bootstrap::initdb_args_mistakes;
 use crate::engine::datadir::Contents;
@@ -77,7 +78,7 @@ pub(super) fn plan(install: &Install, seen: &Seen) -> Result<Plan<Step>, Cause> 
         if seen.contents != Contents::Database {
             return Err(done_without_database(seen));
         }
-        let left = seen.stages.iter().filter(|stage| !stage.held);
+        let left = seen.stages.iter().filter(|stage| !stage.held && (stage.emptied || !stage.complete));
         plan.steps.extend(left.map(|stage| Step::Discard(stage.name.clone())));
         return Ok(plan);
     }
@@ -93,7 +94,7 @@ pub(super) fn plan(install: &Install, seen: &Seen) -> Result<Plan<Step>, Cause> 
     if seen.to_own {
         steps.push(Step::Own { user: seen.user.2.clone() });
     }
-    let dead = seen.stages.iter().filter(|stage| Some(&stage.name) != seen.ours.as_ref());
+    let dead = seen.stages.iter().filter(|stage| !stage.complete);
     steps.extend(dead.map(|stage| Step::Discard(stage.name.clone())));
     if seen.logs {
         steps.push(Step::Logs(folders::logs_of(&install.log_dir)));
@@ -176,8 +177,9 @@ fn refuse(seen: &Seen) -> Result<(), Cause> {
         let what = format!("{data_dir} is to be given to {}", seen.user.2);
         return Err(Cause::NotPermitted(what));
     }
-    if seen.ours.is_none() && matches!(seen.contents, Contents::Resume { .. }) {
-        let what = format!("what lies in {data_dir} does not fit the journal of its stage");
+    let strange = |stage: &&Found| stage.complete && Some(&stage.name) != seen.ours.as_ref();
+    if let Some(stage) = seen.stages.iter().find(strange) {
+        let what = format!("what lies in {data_dir} does not fit the complete stage {} there", stage.name);
         let next = "look at both, and restore the volume from a backup if in doubt";
         return Err(Cause::invalid("bad_stage", what, next));
     }

@@ -165,7 +165,7 @@ impl Volume {
             listing.entries.push(Entry { name, kind });
         }
         let stages = stage::find(data_dir)?;
-        let complete = stages.iter().find(|stage| stage.journal.is_some());
+        let complete = stages.iter().find(|stage| stage.complete);
         listing.complete_stage = complete.map(|stage| stage.name.clone());
         let mut unmarked = Vec::new();
         for (name, text) in markers::wanted(install) {

@@ -41,8 +41,12 @@ pub(super) struct Found {
     pub(super) name: String,
     /// Whether somebody works in it.
     pub(super) held: bool,
-    /// What its journal says, where it has one.
+    /// Whether there is a journal; what it says may be of another version.
+    pub(super) complete: bool,
+    /// What that says.
     pub(super) journal: Option<Journal>,
+    /// Whether its database has gone to its place.
+    pub(super) emptied: bool,
 }
 
 /// The journal of a complete stage.
@@ -193,9 +197,15 @@ pub(super) fn find(data_dir: &Path) -> io::Result<Vec<Found>> {
         if !is_installs(&name) || !entry.file_type()?.is_dir() {
             continue;
         }
-        let journal = fs::read_to_string(entry.path().join(JOURNAL)).ok();
-        let journal = journal.as_deref().and_then(Journal::parse);
-        found.push(Found { held: is_held(&open(&entry.path())?)?, name, journal });
+        let path = entry.path();
+        let text = match fs::read_to_string(path.join(JOURNAL)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            // One that cannot be read is one, so that nobody throws the stage away.
+            text => Some(text.unwrap_or_default()),
+        };
+        let journal = text.as_deref().and_then(Journal::parse);
+        let emptied = fs::read_dir(path.join("pgdata")).map_or(true, |mut all| all.next().is_none());
+        found.push(Found { held: is_held(&open(&path)?)?, name, complete: text.is_some(), journal, emptied });
     }
     Ok(found)
 }
@@ -260,7 +270,9 @@ mod tests {
         let stage = Stage::make(&site).unwrap();
         let name = stage.path.file_name().unwrap().to_str().unwrap().to_owned();
         let found = find(&site.data_dir).unwrap();
-        assert_eq!(found, [Found { name: name.clone(), held: true, journal: None }]);
+        let expected =
+            Found { name: name.clone(), held: true, complete: false, journal: None, emptied: true };
+        assert_eq!(found, [expected]);
         assert_eq!(Stage::take(&site, &name).unwrap_err().code(), "busy");
         drop(stage);
         assert!(!find(&site.data_dir).unwrap()[0].held);

@@ -11,6 +11,7 @@ use super::evidence::{self, Leftover};
 use super::executables::{self, Engine};
 use super::first_boot::FirstBoot;
 use super::halt::{Halt, Outcome, Trying, refused, trouble, wait};
+use super::installation;
 use super::keeper::{self, Keeper};
 use super::knock;
 use super::listing;
@@ -155,6 +156,10 @@ fn prepare(work: Work<'_>, inherited: Option<OwnedFd>, in_first_boot: &mut bool)
     work.interrupt.check()?;
     work.report.about("version");
     let engine = executables::find(work)?;
+    // Who waits for an installation waits for its last word anyway.
+    if work.order.engine.init != Init::Wait {
+        installation::look(&data_dir)?;
+    }
     let listing = listing::of(keeper.lock(), &data_dir, lock).trying("list", &data_dir)?;
     let contents = datadir_verdict(&listing);
     if let Contents::Foreign { names } = &contents {

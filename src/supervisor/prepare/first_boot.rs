@@ -16,6 +16,7 @@ use super::executables::Engine;
 use super::failpoint::failpoint;
 use super::halt::{Halt, Outcome, Trying, failed, refused};
 use super::initdb;
+use super::installation;
 use super::keeper::Keeper;
 use super::lock_file;
 use super::nss::Names;
@@ -65,7 +66,10 @@ impl FirstBoot<'_> {
             bootstrap.wal_dir.as_deref().map(|dir| wal_dir::take(work, self.data_dir, dir)).transpose()?;
         lock_file::look(&work.order.engine.lock_file)?;
         let stage = Stage::make(self.data_dir)?;
-        let made = self.build(&stage, wal_dir.as_ref(), &bootstrap, &psql, template.as_deref(), &scripts);
+        // Each side makes its stage before it looks for the other's: so one of them at least sees the other.
+        let made = installation::look(self.data_dir).and_then(|()| {
+            self.build(&stage, wal_dir.as_ref(), &bootstrap, &psql, template.as_deref(), &scripts)
+        });
         if let Err(halt) = made {
             // Every child was ended on the way here; what they left behind goes too.
             if orphans::end_first_boot(work, self.data_dir).is_err() {

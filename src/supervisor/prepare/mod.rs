@@ -17,6 +17,7 @@ mod first_boot;
 mod halt;
 mod inherited;
 mod initdb;
+mod installation;
 mod interrupt;
 mod keeper;
 mod knock;

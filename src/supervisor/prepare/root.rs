@@ -120,10 +120,13 @@ fn link(work: Work<'_>, folder: &Path) {
         let data_dir = fs::canonicalize(&work.order.engine.data_dir)?;
         // Root itself need not see it: without CAP_DAC_OVERRIDE, on NFS.
         let initialized = data_dir.join("PG_VERSION").symlink_metadata().is_ok();
-        Ok(log_link::target(work.order, &data_dir, initialized))
+        // Where somebody else installs, the place of the logs is that one's to choose.
+        let known = initialized || work.order.engine.init == Init::Auto;
+        Ok(known.then(|| log_link::target(work.order, &data_dir, initialized)))
     });
     match target {
-        Ok(target) => log_link::aim_and_tell(work, &link, &target),
+        Ok(None) => {}
+        Ok(Some(target)) => log_link::aim_and_tell(work, &link, &target),
         Err(error) => work.report.warn(format!("cannot find where the log link should lead: {error}")),
     }
 }

@@ -32,7 +32,7 @@ fn seen() -> Seen {
 
 fn found(name: &str, held: bool, complete: bool) -> Found {
     let journal = complete.then(|| Journal { role: "rw".to_owned(), system_identifier: 7 });
-    Found { name: name.to_owned(), held, journal }
+    Found { name: name.to_owned(), held, complete, journal, emptied: false }
 }
 
 /// One whose complete stage is there.
@@ -106,8 +106,9 @@ fn what_is_done_is_left_alone() {
     assert_eq!(words(&install, &done), Vec::<&str>::new());
     let serves = Seen { pid_file: true, listens: Some("/data/.s".to_owned()), ..done.clone() };
     assert_eq!(words(&install, &serves), Vec::<&str>::new());
-    let left = Seen { stages: vec![found("left", false, true), found("held", true, true)], ..done };
-    assert_eq!(words(&install, &left), ["discard"]);
+    let emptied = Found { emptied: true, ..found("emptied", false, true) };
+    let stages = vec![emptied, found("held", true, false), found("kept", false, true)];
+    assert_eq!(words(&install, &Seen { stages, ..done }), ["discard"]);
     assert_eq!(refused(&Seen { done: true, ..seen() }), "done_without_database");
 }
 
@@ -116,7 +117,7 @@ fn what_stands_against_it() {
     let listens = Some("/data/.s.PGSQL.5432".to_owned());
     let foreign = Contents::Foreign { names: vec!["a".to_owned(); 9] };
     let database = Seen { contents: Contents::Database, ..seen() };
-    let resume = Contents::Resume { stage: "x".to_owned() };
+    let strange = vec![found("x", false, true)];
     for (seen, code) in [
         (Seen { listens: listens.clone(), ..seen() }, "living_engine"),
         (Seen { listens: listens.clone(), pid_file: true, ..database.clone() }, "living_engine"),
@@ -127,7 +128,7 @@ fn what_stands_against_it() {
         (Seen { contents: foreign, ..seen() }, "foreign"),
         (Seen { first_boot: Some("x".to_owned()), ..seen() }, "first_boot"),
         (Seen { to_own: true, may_own: false, ..seen() }, "not_permitted"),
-        (Seen { contents: resume, ..seen() }, "bad_stage"),
+        (Seen { stages: strange, ..seen() }, "bad_stage"),
         (Seen { role: Some("standby".to_owned()), ..resumed(Contents::Database) }, "other_role"),
     ] {
         assert_eq!(refused(&seen), code, "{seen:?}");
