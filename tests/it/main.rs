@@ -33,6 +33,8 @@ mod footprint;
 mod foreign;
 mod harness;
 mod hung_start;
+#[cfg(feature = "ctl")]
+mod installed;
 mod live;
 mod lock;
 mod lock_kinds;

@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
 use super::failpoint::failpoint;
@@ -167,10 +167,13 @@ fn own(site: &Site, (uid, gid): (u32, u32)) -> Result<(), Cause> {
             let mut options = std::fs::OpenOptions::new();
             std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true), flags);
             if let Ok(file) = options.open(site.data_dir.join(name)) {
-                fchown(&file, Some(uid), Some(gid))?;
+                if file.metadata()?.uid() != uid {
+                    fchown(&file, Some(uid), Some(gid))?;
+                }
             }
         }
-        fchown(&folder, Some(uid), Some(gid))
+        let is = folder.metadata()?;
+        if (is.uid(), is.gid()) == (uid, gid) { Ok(()) } else { fchown(&folder, Some(uid), Some(gid)) }
     };
     given().map_err(|error: io::Error| Cause::of_file(&site.data_dir, error))
 }

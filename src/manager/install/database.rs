@@ -23,7 +23,9 @@ const ASK: Duration = Duration::from_secs(30);
 /// A standby is made by a signal file from here on; before, `recovery.conf` did it.
 const SIGNAL_FILES: u32 = 12;
 /// So much of a program's words is told.
-const WORDS_MAX: usize = 1000;
+const WORDS_MAX: usize = 2000;
+/// And so many lines: the cause stands above what it brought about.
+const LINES_MAX: usize = 12;
 /// The password file of the copy, in the stage.
 const PASS_FILE: &str = "passfile";
 /// What a primary has for itself in its data directory and a copy of it does not keep: other folders of logs, sockets,
@@ -204,7 +206,7 @@ fn judge(program: &Path, ended: &Ended, next: &str) -> Result<(), Cause> {
 fn last_words(stderr: &str) -> String {
     let lines = stderr.split(['\n', '\r']).map(str::trim);
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.contains(" kB (")).collect();
-    let text = lines.iter().rev().take(4).rev().copied().collect::<Vec<_>>().join("; ");
+    let text = lines.iter().rev().take(LINES_MAX).rev().copied().collect::<Vec<_>>().join("; ");
     let skip = text.chars().count().saturating_sub(WORDS_MAX);
     text.chars().skip(skip).collect()
 }

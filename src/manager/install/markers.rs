@@ -3,14 +3,16 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use serde_json::json;
 
 use super::Install;
+use crate::engine::stage::rename_to_nothing;
 use crate::manager::cause::Cause;
 use crate::manager::site::Site;
+use crate::manager::user;
 
 /// Says `done` once an installation is complete: the engine's supervisor waits for it.
 pub(super) const STEP: &str = "ins_install_step";
@@ -81,9 +83,7 @@ pub(super) fn write(site: &Site, name: &str, text: &str) -> Result<(), Cause> {
 /// It could not be done; nothing is left of it.
 pub(super) fn replace(path: &Path, unfinished: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let written = remove(unfinished).and_then(|()| {
-        let mut file = options().write(true).create_new(true).mode(mode).open(unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        write_whole(unfinished, bytes, mode)?;
         fs::rename(unfinished, path)
     });
     if written.is_err() {
@@ -92,6 +92,12 @@ pub(super) fn replace(path: &Path, unfinished: &Path, bytes: &[u8], mode: u32) -
     }
     written?;
     sync_folder(path)
+}
+
+fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = options().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Removes a file that may not be there.
@@ -107,19 +113,32 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-/// Makes the lock file, which is empty, as callers of the predecessor know it.
+/// Makes the lock file, with the words that `polarctl lock` has in one: by them `polarctl unlock` removes it. One that is
+/// there is left as it is.
 ///
 /// # Errors
 /// It could not be made.
 pub(super) fn lock(site: &Site) -> Result<(), Cause> {
-    let path = &site.lock_file;
-    let made: io::Result<()> = site.as_owner(|| {
-        match options().write(true).create_new(true).mode(0o644).open(path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
-        sync_folder(path)
-    })?;
+    let path = site.lock_file.as_path();
+    let words = json!({
+        "kind": "maintenance", "reason": "left by polarctl install --lock", "owner": user::own(),
+        "since": jiff::Timestamp::now().to_string(),
+    });
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let made = fs::metadata(folder).and_then(|meta| {
+        user::acting_as((meta.uid(), meta.gid()), || {
+            // A name that nobody takes for data, should we be killed before the end.
+            let unfinished = path.with_file_name(format!("ins_lock{UNFINISHED}"));
+            remove(&unfinished)?;
+            let made = write_whole(&unfinished, words.to_string().as_bytes(), 0o644)
+                .and_then(|()| rename_to_nothing(&unfinished, path));
+            remove(&unfinished)?;
+            match made {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+                _ => sync_folder(path),
+            }
+        })?
+    });
     made.map_err(|error| Cause::of_file(path, error))
 }
 
@@ -164,8 +183,10 @@ mod tests {
         write(&site, STEP, DONE).unwrap();
         assert_eq!(read(dir.path(), STEP).unwrap().as_deref(), Some(DONE));
         lock(&site).unwrap();
+        let words = fs::read(&site.lock_file).unwrap();
         lock(&site).unwrap();
-        assert_eq!(fs::read(&site.lock_file).unwrap(), b"");
+        assert_eq!(fs::read(&site.lock_file).unwrap(), words, "one that is there is left as it is");
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&words).unwrap()["kind"], "maintenance");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
         fs::remove_file(dir.path().join(STEP)).unwrap();
         fs::create_dir(dir.path().join(STEP)).unwrap();

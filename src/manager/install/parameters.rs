@@ -46,7 +46,7 @@ pub(super) fn checked(given: &[(String, String)]) -> Result<Vec<(String, String)
 
 /// A value without the quotes of a configuration file, where it has any.
 fn plain(value: &str) -> Option<String> {
-    let trimmed = value.trim();
+    let trimmed = value.trim_end();
     if !trimmed.starts_with('\'') {
         return Some(value.to_owned());
     }
@@ -70,7 +70,8 @@ mod tests {
     fn values_with_and_without_quotes() {
         for (given, expected) in [
             ("'log'", "log"),
-            (" 'a b' ", "a b"),
+            ("'a b' ", "a b"),
+            (" 'a b'", " 'a b'"),
             ("log", "log"),
             ("''", ""),
             ("", ""),
