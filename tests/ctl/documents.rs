@@ -103,6 +103,11 @@ fn the_page_of_the_manager() {
 }
 
 #[test]
+fn the_page_of_installations() {
+    run("manager-install.md");
+}
+
+#[test]
 fn the_page_of_parameters() {
     run("manager-params.md");
 }

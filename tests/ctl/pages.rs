@@ -2,7 +2,7 @@
 
 use crate::bed::Ctl;
 
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 21] = [
     "status",
     "explain",
     "start",
@@ -14,6 +14,7 @@ const VERBS: [&str; 20] = [
     "events",
     "logs",
     "health",
+    "install",
     "params",
     "account",
     "replica",

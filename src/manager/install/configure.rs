@@ -79,7 +79,8 @@ fn text_of(path: &Path) -> io::Result<String> {
     if meta.len() > LONGEST {
         return Err(io::Error::other(format!("it has more than {LONGEST} bytes")));
     }
-    fs::read_to_string(path)
+    let text = fs::read_to_string(path)?;
+    if text.contains('\0') { Err(io::Error::other("it has a NUL in it")) } else { Ok(text) }
 }
 
 /// Keeps what was brought. Called as the engine's user, before anything of it is changed.

@@ -235,6 +235,10 @@ impl Operation for Install {
     }
 
     fn turn(&self, site: &Site, who: &str, waiting: &mut dyn FnMut(&str)) -> Result<Turn, Cause> {
+        // What is refused leaves no file behind. Where one was begun, it may be under way, and what is seen be half done.
+        if !progress::was_begun(site)? {
+            self.plan(&seen::look(self, site)?)?;
+        }
         turn::take_on(site, progress::TURN, who, waiting)
     }
 

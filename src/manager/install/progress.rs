@@ -81,6 +81,11 @@ pub(super) fn is_done(step: &str) -> bool {
     step.trim() == markers::DONE
 }
 
+/// Whether an installation was ever begun here, as far as can be seen.
+pub(super) fn was_begun(site: &Site) -> Result<bool, Cause> {
+    site.as_owner(|| site.data_dir.join(TURN).symlink_metadata().is_ok())
+}
+
 fn judge(held: Option<bool>, words: Option<&str>) -> Progress {
     let said = words.unwrap_or_default();
     match (held, said.strip_prefix(FAILED)) {
