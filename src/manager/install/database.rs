@@ -11,6 +11,7 @@ use super::{Install, Primary, Role, conninfo, markers};
 use crate::engine::datadir::lacking;
 use crate::engine::datadir::{Pieces, major_version};
 use crate::engine::flavor::{is_polardb, parse_version};
+use crate::engine::record;
 use crate::engine::stage::PREFIX;
 use crate::manager::cause::Cause;
 use crate::manager::program::{self, Ended, Order};
@@ -33,6 +34,8 @@ const PASS_FILE: &str = "passfile";
 const OF_THE_PRIMARY: [&str; 3] = ["ins_", ".s.PGSQL.", PREFIX];
 /// Its logs.
 const LOGS: [&str; 2] = ["log", "pg_log"];
+/// What neither is copied nor missed: a file system's own folder, and who started the primary last.
+const NOT_COPIED: [&str; 2] = ["lost+found", record::FILE];
 
 /// In words, for the plan.
 pub(super) fn in_words(install: &Install) -> String {
@@ -155,7 +158,8 @@ fn strip(site: &Site, stage: &Stage) -> Result<(), Cause> {
         for entry in fs::read_dir(&pgdata)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if !LOGS.contains(&name.as_str()) && !OF_THE_PRIMARY.iter().any(|mark| name.starts_with(mark)) {
+            let whole = LOGS.iter().chain(&NOT_COPIED).any(|known| *known == name);
+            if !whole && !OF_THE_PRIMARY.iter().any(|mark| name.starts_with(mark)) {
                 continue;
             }
             match entry.file_type()?.is_dir() {
