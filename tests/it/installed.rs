@@ -51,7 +51,10 @@ impl Stopped {
 
 #[test]
 fn who_waits_serves_as_soon_as_it_is_done() {
-    let mut instance = waiting().start();
+    let builder = waiting();
+    // As a node makes it; so root looks after the link of the logs.
+    std::os::unix::fs::chown(builder.dir.path("log"), Some(0), Some(0)).unwrap();
+    let mut instance = builder.start();
     instance.wait_log("holds no database yet");
     let json = done(&instance, "--logic-id 1000 --set log_directory='log'");
     assert_eq!(json["changed"], true);
