@@ -411,8 +411,10 @@ fn over_what_is_somebodys() {
     fs::write(volume.data().join("pg_log/old.log"), "kept").unwrap();
     fs::write(volume.data().join("log/old.log"), "kept").unwrap();
     fs::write(volume.data().join("ins_install_step"), "prepare\n").unwrap();
+    symlink(volume.data().join("pg_log"), volume.log().join("pg_log")).unwrap();
     let json = volume.install(&format!("{SMALL} --set log_directory=log"));
     assert_eq!(json.code, 0, "{json:?}");
+    assert!(fs::symlink_metadata(volume.log().join("pg_log")).unwrap().is_dir());
     assert_eq!(volume.read("pg_log/old.log"), "kept");
     let aside = volume.names().into_iter().find(|name| name.starts_with("ins_log_")).unwrap();
     assert_eq!(volume.read(&format!("{aside}/old.log")), "kept");

@@ -130,6 +130,7 @@ impl Work<'_> {
 
     fn logs(&self, site: &mut Site) -> Result<(), Cause> {
         let target = folders::logs_of(&self.install.log_dir);
+        folders::unlink(site, &target)?;
         folders::make(site, &target)?;
         let aside = folders::link(site, &target)?;
         site.remarks.extend(aside);

@@ -66,6 +66,20 @@ pub(super) fn make(site: &Site, path: &Path) -> Result<(), Cause> {
     }
 }
 
+/// Takes away a link in the place of the folder of logs that leads into the data directory, as a supervisor makes one to
+/// where its engine logs by itself. Another link is somebody's, and stays.
+///
+/// # Errors
+/// It cannot be taken away.
+pub(super) fn unlink(site: &Site, path: &Path) -> Result<(), Cause> {
+    if !fs::read_link(path).is_ok_and(|target| target.starts_with(&site.data_dir)) {
+        return Ok(());
+    }
+    let roots = Uid::effective().is_root() && path.parent().is_some_and(only_root_changes);
+    let removed = if roots { fs::remove_file(path) } else { site.as_owner(|| fs::remove_file(path))? };
+    removed.map_err(|error| Cause::of_file(path, error))
+}
+
 /// Root's part: what is missing of the way is root's, the last folder is made or, where it is empty, given away.
 fn as_root(path: &Path, (uid, gid): (u32, u32)) -> io::Result<()> {
     match DirBuilder::new().recursive(false).mode(0o755).create(path) {
