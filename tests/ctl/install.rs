@@ -537,7 +537,14 @@ fn the_nodes_own_rules_and_a_template() {
     let volume = Volume::new();
     fs::create_dir(volume.dir.path().join("pg_hba.conf")).unwrap();
     assert_eq!(volume.install(SMALL).code, 1);
+    fs::remove_dir(volume.dir.path().join("pg_hba.conf")).unwrap();
     refused(&volume.install("--template /no/such/file"), 1, "file");
+    for bytes in [b"port = 1\0\n".to_vec(), b"a = '\xff'".to_vec(), vec![b'#'; 5 << 20]] {
+        fs::write(&template, bytes).unwrap();
+        refused(&volume.install(&format!("--template {}", template.display())), 1, "file");
+        fs::rename(&template, volume.dir.path().join("pg_hba.conf")).unwrap();
+        refused(&volume.install(SMALL), 1, "file");
+    }
     assert_eq!(volume.of_value(), Vec::<String>::new());
 }
 
