@@ -112,7 +112,9 @@ impl Volume {
 
     /// Begins one that stops at this place.
     fn stopped_at(&self, place: &str, line: &str) -> Stopped {
-        assert!(cfg!(feature = "failpoints"), "this test needs the feature `failpoints`");
+        if !cfg!(feature = "failpoints") {
+            panic!("this test needs the feature `failpoints`: run it by `make test`");
+        }
         let file = self.dir.path().join("places/failpoint");
         let command = self.command(line).env("POLAR_FAILPOINT", place).env("POLAR_FAILPOINT_FILE", &file);
         let mut stopped = Stopped { child: command.spawn(), file };
@@ -384,9 +386,12 @@ fn an_engine_that_somebody_started_too_early() {
     drop(server);
 }
 
+/// Makes something in a folder.
+type Make = fn(&Path);
+
 #[test]
 fn over_what_is_somebodys() {
-    let foreign: [(&str, fn(&Path)); 5] = [
+    let foreign: [(&str, Make); 5] = [
         ("a file", |data| fs::write(data.join("letter.txt"), "kept").unwrap()),
         ("a folder", |data| fs::create_dir(data.join("base")).unwrap()),
         ("a link", |data| symlink("/nowhere", data.join("x")).unwrap()),

@@ -34,7 +34,7 @@ pub(super) fn carry_out(
         }
         work.step(step, site)
     });
-    progress::tell_end(site, done.as_ref().map(|()| ()));
+    progress::tell_end(site, done.as_ref().err());
     if done.is_ok()
         && let Some(stage) = work.stage.take()
         && let Err(cause) = stage.discard(site)
@@ -167,10 +167,10 @@ fn own(site: &Site, (uid, gid): (u32, u32)) -> Result<(), Cause> {
             let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
             let mut options = std::fs::OpenOptions::new();
             std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true), flags);
-            if let Ok(file) = options.open(site.data_dir.join(name)) {
-                if file.metadata()?.uid() != uid {
-                    fchown(&file, Some(uid), Some(gid))?;
-                }
+            if let Ok(file) = options.open(site.data_dir.join(name))
+                && file.metadata()?.uid() != uid
+            {
+                fchown(&file, Some(uid), Some(gid))?;
             }
         }
         let is = folder.metadata()?;

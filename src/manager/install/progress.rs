@@ -124,10 +124,10 @@ pub(super) fn tell(site: &Site, what: &str) {
 }
 
 /// Leaves word of the end.
-pub(super) fn tell_end(site: &Site, end: Result<(), &Cause>) {
-    match end {
-        Ok(()) => tell(site, markers::DONE),
-        Err(cause) => tell(site, &format!("{FAILED}{cause}; {}", cause.next())),
+pub(super) fn tell_end(site: &Site, cause: Option<&Cause>) {
+    match cause {
+        None => tell(site, markers::DONE),
+        Some(cause) => tell(site, &format!("{FAILED}{cause}; {}", cause.next())),
     }
 }
 
