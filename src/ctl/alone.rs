@@ -29,6 +29,10 @@ use crate::supervisor::prepare::protocol::{Errand, Start, Verdict};
 
 /// What the engine writes before its own log takes over.
 const OUTPUT: &str = "polarctl_start.log";
+/// How long a process may be about to end.
+const ENDING: Duration = Duration::from_secs(1);
+/// How soon it is asked again.
+const AGAIN: Duration = Duration::from_millis(50);
 /// So much of its end is told, in bytes.
 const TAIL: u64 = 2000;
 
@@ -136,6 +140,17 @@ impl<'a> Lonely<'a> {
         }
     }
 
+    /// Asks again for a moment where nothing is proved: of a process that is about to end nothing can be read.
+    fn settled(&mut self, errand: &Errand) -> Result<Verdict, Failure> {
+        let end = Instant::now() + ENDING;
+        loop {
+            match self.ask(errand.clone())? {
+                Verdict::Wait { .. } if Instant::now() < end => std::thread::sleep(AGAIN),
+                verdict => return Ok(verdict),
+            }
+        }
+    }
+
     fn not_done(&self, verdict: Verdict) -> Failure {
         match verdict {
             Verdict::Locked => self.unlocked().err().unwrap_or_else(|| {
@@ -165,7 +180,7 @@ impl<'a> Lonely<'a> {
     /// Why it would not be done.
     pub(crate) fn would_start(mut self) -> Result<Option<String>, Failure> {
         self.unlocked()?;
-        match self.ask(Errand::Find)? {
+        match self.settled(&Errand::Find)? {
             Verdict::Adopt { .. } => Ok(None),
             Verdict::Done => Ok(Some(format!(
                 "start the engine of {} as {}",
@@ -181,7 +196,7 @@ impl<'a> Lonely<'a> {
     /// # Errors
     /// Why it would not be done.
     pub(crate) fn would_stop(mut self) -> Result<Option<String>, Failure> {
-        match self.ask(Errand::Find)? {
+        match self.settled(&Errand::Find)? {
             Verdict::Adopt { pid, .. } => {
                 Ok(Some(format!("stop the engine of {}, process {pid}", self.volume.data_dir.display())))
             }
@@ -196,7 +211,7 @@ impl<'a> Lonely<'a> {
     /// Why it was not done.
     pub(crate) fn start(mut self) -> Result<(), Failure> {
         self.unlocked()?;
-        match self.ask(Errand::PrepareAlone)? {
+        match self.settled(&Errand::PrepareAlone)? {
             Verdict::Start(start) => self.launch(&start),
             Verdict::Adopt { pid, start_ticks } => self.running((pid, start_ticks)),
             other => Err(self.not_done(other)),
@@ -314,7 +329,7 @@ impl<'a> Lonely<'a> {
     /// # Errors
     /// Why it was not done.
     pub(crate) fn stop(mut self, mode: Option<StopMode>) -> Result<(), Failure> {
-        let found = self.ask(Errand::Find)?;
+        let found = self.settled(&Errand::Find)?;
         self.alone.release();
         let process = match found {
             Verdict::Adopt { pid, start_ticks } => (pid, start_ticks),
