@@ -6,10 +6,12 @@ use std::path::Path;
 use super::verbs::{ALWAYS, PAIRS, PG, STATES, Says, VERBS, Verb};
 use crate::bed::Ctl;
 
-/// What changes no instance and reads none, and what is the supervisor's alone.
-const OTHERS: [&str; 11] = [
+/// What changes no instance and reads none, what is the supervisor's alone, and what changes the state itself.
+const OTHERS: [&str; 13] = [
     "status",
     "explain",
+    "start",
+    "stop",
     "restart",
     "reload",
     "events",

@@ -32,7 +32,7 @@ pub fn changed(line: &str, said: &Value) -> Option<bool> {
 pub fn is_done(engine: &Engine, line: &str) {
     let said = does(engine, line);
     if is_of_lock_file(line) {
-        let locks = line.starts_with("lock") || line.starts_with("stop");
+        let locks = line.starts_with("lock");
         assert_eq!(said["lock"].is_object(), locks, "{line}: {said}");
         if locks {
             let words: Value = serde_json::from_str(&engine.read("ins_lock")).expect("a whole lock file");

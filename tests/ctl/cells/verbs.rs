@@ -77,8 +77,8 @@ const fn verb(line: &'static str, says: [Says; STATES.len()]) -> Verb {
     Verb { line, says }
 }
 
-/// All verbs.
-pub const VERBS: [Verb; 29] = [
+/// All verbs but those that change the state itself: `start`, `stop`, `restart` and `install`.
+pub const VERBS: [Verb; 27] = [
     verb("account create app --privilege 7", PRIMARY),
     verb("account alter app --privilege 7", PRIMARY),
     verb("account drop app", PRIMARY),
@@ -98,8 +98,6 @@ pub const VERBS: [Verb; 29] = [
     verb("unlock --kind expired --no-wait", OTHER_KIND),
     verb("lock --kind maintenance --no-wait", NOTHING),
     verb("unlock --kind maintenance --no-wait", NOTHING),
-    verb("stop --no-wait", NOTHING),
-    verb("start --no-wait", NOTHING),
     verb("disk status", NOTHING),
     verb("disk expand", FILES),
     verb("tablespace create t --location /nowhere/t", PRIMARY),
@@ -114,7 +112,7 @@ pub const VERBS: [Verb; 29] = [
 pub const PG: Verb = verb("pg -XAtc select(1)", [Refused, Refused, Psql, Psql, Done, Psql, Psql]);
 
 /// What undoes each other: with one of a pair done, the other one has something to do.
-pub const PAIRS: [(&str, &str); 9] = [
+pub const PAIRS: [(&str, &str); 8] = [
     ("account create app --privilege 7", "account drop app"),
     ("account alter clerk --privilege 7", "account alter clerk --privilege 1"),
     (
@@ -125,7 +123,6 @@ pub const PAIRS: [(&str, &str); 9] = [
     ("lock --kind diskfull", "unlock --kind diskfull"),
     ("lock --kind expired --no-wait", "unlock --kind expired --no-wait"),
     ("lock --kind maintenance --no-wait", "unlock --kind maintenance --no-wait"),
-    ("stop --no-wait", "start --no-wait"),
     ("ssl enable", "ssl disable"),
 ];
 
@@ -134,6 +131,5 @@ pub const ALWAYS: [&str; 1] = ["params refresh"];
 
 /// Whether it is one that makes or removes the lock file: it waits for nobody.
 pub fn is_of_lock_file(line: &str) -> bool {
-    ["lock", "unlock", "stop", "start"].contains(&line.split(' ').next().unwrap())
-        && !line.contains("diskfull")
+    ["lock", "unlock"].contains(&line.split(' ').next().unwrap()) && !line.contains("diskfull")
 }
