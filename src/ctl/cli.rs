@@ -146,6 +146,15 @@ pub enum Verb {
     #[command(flatten)]
     #[allow(missing_docs, reason = "its verbs have their own")]
     Instance(instance::InstanceVerb),
+    /// Does what PolarDB Stack's callers ask for by variables of the environment: srv_opr_type, srv_opr_action and what
+    /// belongs to them
+    ///
+    /// docs/polardb-stack.md lists all tasks. The exit status is 0 or 1.
+    Task {
+        /// As entry_point_cm.py, by which ClusterManager locks against a full disk
+        #[arg(long)]
+        cm: bool,
+    },
     /// Serves health and metrics over HTTP until it is told to end; the supervisor runs this where [serve] listen is set
     Serve {
         /// Address and port to listen on [default: [serve] listen of the configuration]

@@ -188,7 +188,10 @@ pub(crate) fn say(screen: Screen, said: &[String]) -> Result<(), Failure> {
 }
 
 /// The lock files of the engines that are meant, by their names.
-fn lock_files(
+///
+/// # Errors
+/// The supervisor did not tell, or one of them is out of reach.
+pub(crate) fn lock_files(
     client: &mut Client,
     tried: &str,
     program: Option<&str>,

@@ -8,6 +8,7 @@
 //! | `change`, `lock` | the verbs that change, by the supervisor; `by_volume`: by the data volume alone |
 //! | `without`, `keeper`, `alone` | start and stop without a supervisor in reach: whether one is there at all, and where none is |
 //! | `instance` | operations on an instance ([`crate::manager`]): how they are called and shown |
+//! | `task` | the predecessor's tasks, asked for by variables of the environment |
 //! | `wait` | what counts as done |
 //! | `lock_file`, `volume` | the lock file; what a data directory shows of its engine |
 //! | `evidence`, `sql` | what `explain` sees by itself: lock, disk, ownership, version; slots and transactions |
@@ -35,6 +36,7 @@ mod screen;
 mod sql;
 mod status;
 mod tail;
+mod task;
 mod time;
 mod volume;
 mod wait;
@@ -81,6 +83,9 @@ fn run(screen: Screen, cli: Cli) -> Result<Exit, Failure> {
         Verb::Man { verb, dir } => return pages::man(screen, verb.as_deref(), dir.as_deref()).map(done),
         _ => {}
     }
+    if let Verb::Task { cm } = cli.verb {
+        return Ok(task::run(cli.place, screen, cm));
+    }
     let place = &Place::find(cli.place)?;
     match cli.verb {
         Verb::Status { program, watch } => status::run(place, screen, program.as_deref(), watch).map(done),
@@ -98,7 +103,7 @@ fn run(screen: Screen, cli: Cli) -> Result<Exit, Failure> {
         Verb::Health { live, sql, .. } => health::run(place, screen, live, sql),
         Verb::Instance(verb) => instance::run(place, screen, verb),
         Verb::Serve { listen } => serve(place, listen).map(done),
-        Verb::Completions { .. } | Verb::Man { .. } => Ok(Exit::Done),
+        Verb::Completions { .. } | Verb::Man { .. } | Verb::Task { .. } => Ok(Exit::Done),
     }
 }
 

@@ -75,11 +75,19 @@ pub fn greet(
 
 /// Whether something listens on a socket; nothing is said to it, and nothing waited for.
 pub fn listens(socket: &Path) -> bool {
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let Ok(probe) = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) else { return false };
-    let Ok(address) = SocketAddrUnix::new(socket) else { return false };
     // EAGAIN: its queue is full.
-    matches!(connect(&probe, &address), Ok(()) | Err(rustix::io::Errno::AGAIN))
+    matches!(knock(socket), Ok(()) | Err(rustix::io::Errno::AGAIN))
+}
+
+/// Whether a socket is there that no process of this machine holds, in whatever container: whoever made it is dead.
+pub fn is_left(socket: &Path) -> bool {
+    knock(socket) == Err(rustix::io::Errno::CONNREFUSED)
+}
+
+fn knock(socket: &Path) -> Result<(), rustix::io::Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&probe, &SocketAddrUnix::new(socket)?)
 }
 
 fn in_words(error: &io::Error) -> String {

@@ -21,6 +21,7 @@
 //! | [`ssl`] | whether the engine speaks TLS, and with which certificate |
 //! | [`tablespace`] | tablespaces, and their folders |
 //! | [`install`] | what an empty volume needs before its engine is started |
+//! | [`task`] | the predecessor's tasks: what callers ask for by variables |
 //! | [`program`] | running a program of the engine, as its user |
 //! | [`log`] | `manager.log`: one line an operation, of many processes at once |
 //! | [`secret`] | no core of a process that holds one |
@@ -45,6 +46,7 @@ pub mod session;
 pub mod site;
 pub mod ssl;
 pub mod tablespace;
+pub mod task;
 pub mod turn;
 pub mod user;
 pub mod wal;

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ use super::shell::program::Program;
 use super::shell::spawn::{Group, Launch, Stdin, spawn};
 use super::shell::users::Accounts;
 use crate::config;
+use crate::engine::title;
 
 /// The word by which a program that does this knows that it is to be the `prepare` child.
 pub(crate) const CHILD: &str = "__prepare";
@@ -224,6 +226,25 @@ impl Postmaster {
 /// Whether the process of this pid and start time runs.
 pub(crate) fn lives((pid, start_ticks): (i32, u64)) -> bool {
     procfs::alive(pid, start_ticks)
+}
+
+/// The postmaster that `postmaster.pid` names, with its start time, where it is a process of this pid namespace: a server
+/// that works in that very folder, whatever the folder is called where it runs.
+pub(crate) fn postmaster_here(data_dir: &Path, pid: i32) -> Option<(i32, u64)> {
+    let stat = procfs::stat(pid).filter(procfs::Stat::lives)?;
+    let place = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    let works_there =
+        place(data_dir).is_some_and(|ours| place(&format!("/proc/{pid}/cwd").as_ref()) == Some(ours));
+    let found = procfs::is_ours() && title::is_postmaster(&procfs::title(pid)) && works_there;
+    found.then_some((pid, stat.start_ticks))
+}
+
+/// Sends a signal to the process of this pid and start time.
+///
+/// # Errors
+/// It is not for this user.
+pub(crate) fn signal((pid, start_ticks): (i32, u64), signal: Signal) -> io::Result<()> {
+    procfs::signal(pid, start_ticks, signal)
 }
 
 /// Whether a child of this kind is at work on the data directory.

@@ -38,6 +38,16 @@ impl<'a> Desk<'a> {
         Desk { place, screen, log: Log::new(place.log_dir()), request }
     }
 
+    /// The same with the log in another folder.
+    pub(crate) fn with_log(self, folder: &Path) -> Self {
+        Desk { log: Log::new(folder), ..self }
+    }
+
+    /// The request that this process is part of.
+    pub(crate) fn request(&self) -> &str {
+        &self.request
+    }
+
     /// The folder of log files.
     pub(crate) fn log_dir(&self) -> &Path {
         self.place.log_dir()
@@ -171,7 +181,7 @@ impl<'a> Desk<'a> {
     }
 }
 
-fn in_words<T>(outcome: &Outcome<T>, dry_run: bool) -> String {
+pub(crate) fn in_words<T>(outcome: &Outcome<T>, dry_run: bool) -> String {
     if outcome.steps.is_empty() {
         return "nothing to do".to_owned();
     }

@@ -35,6 +35,7 @@ mod stage;
 use std::fmt;
 use std::path::PathBuf;
 
+pub(super) use parameters::checked as checked_parameters;
 pub use progress::{Progress, progress};
 pub use seen::Seen;
 

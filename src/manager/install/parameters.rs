@@ -15,7 +15,7 @@ const ELSEWHERE: [&str; 5] = ["config_file", "data_directory", "include", "inclu
 ///
 /// # Errors
 /// One is none, or none of an installation. Values are never shown: one may be a secret.
-pub(super) fn checked(given: &[(String, String)]) -> Result<Vec<(String, String)>, Cause> {
+pub(in crate::manager) fn checked(given: &[(String, String)]) -> Result<Vec<(String, String)>, Cause> {
     let mut all: Vec<(String, String)> = Vec::new();
     for (name, value) in given {
         let name = checked_name(name)?;

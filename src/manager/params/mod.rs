@@ -7,6 +7,7 @@
 //! | `validate` | asking the engine's own executable about a candidate |
 //! | `start`, `evidence` | what keeps an engine from starting that its executable does not look at |
 //! | `change` | `params set` and `unset`: what is asked for |
+//! | `unread` | the same without a reload |
 //! | `look`, `plan` | what is found out for that, and what is decided |
 //! | `apply` | writing, reloading, taking back |
 //! | `reload` | having files read, and the server's word that they were |
@@ -26,6 +27,7 @@ mod reload;
 mod report;
 mod rows;
 mod start;
+mod unread;
 mod validate;
 
 pub use apply::{put_file, undo};
@@ -35,4 +37,5 @@ pub use name::{assignment, checked_name, shown};
 pub use refresh::Refresh;
 pub use reload::reload_files;
 pub use report::{Difference, Entry, diff, get};
+pub use unread::Unread;
 pub(super) use validate::value as value_to_engine;

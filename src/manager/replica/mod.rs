@@ -9,15 +9,18 @@
 //! | `slot` | what the server says of slots, and what they hold back |
 //! | `make` | `replica create` |
 //! | `remove` | `replica drop` |
+//! | `slot_alone` | a slot without the rest |
 
 mod hba;
 mod make;
 mod name;
 mod remove;
 mod slot;
+mod slot_alone;
 mod sync;
 
 pub use make::Make;
 pub use name::{Kind, Name};
 pub use remove::Remove;
 pub use slot::{Slot, list};
+pub use slot_alone::SlotAlone;
