@@ -141,3 +141,8 @@ fn the_page_of_tablespaces() {
 fn the_page_of_start_and_stop() {
     run("manager-start.md");
 }
+
+#[test]
+fn the_page_of_polardb_stack() {
+    run("polardb-stack.md");
+}

@@ -30,5 +30,6 @@ mod reads;
 mod replicas;
 mod ssl;
 mod tablespaces;
+mod task;
 mod terminal;
 mod volumes;

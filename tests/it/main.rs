@@ -78,6 +78,8 @@ mod spared;
 mod stale;
 mod stop;
 mod stop_between;
+#[cfg(feature = "ctl")]
+mod tasks;
 mod two_engines;
 mod two_keepers;
 mod two_managers;

@@ -11,7 +11,7 @@ use super::report::Report;
 use crate::control::client::{Client, Trouble};
 use crate::control::protocol::{Code, Mode, Op};
 use crate::ctl::alone::Lonely;
-use crate::ctl::by_volume::{look, shown, words};
+use crate::ctl::by_volume::{look, words};
 use crate::ctl::change::wait_for;
 use crate::ctl::cli::{StopMode, WaitArgs};
 use crate::ctl::failure::{Exit, Failure};
@@ -19,7 +19,6 @@ use crate::ctl::keeper::{self, Keeper};
 use crate::ctl::lock::lock_files;
 use crate::ctl::lock_file::{self, Done, Found};
 use crate::ctl::place::{Reach, Volume, engines_or};
-use crate::ctl::volume::Shown;
 use crate::ctl::wait::{Goal, Look, until_done};
 use crate::engine::greeting::is_left;
 use crate::engine::pidfile;
@@ -317,13 +316,13 @@ fn postmaster(volume: &Volume) -> Option<(i32, u64)> {
 }
 
 /// Whether no engine runs: there is no pid file, or one of a server that had its socket in the data directory, and nobody
-/// holds that any more.
+/// holds that any more. Nothing is said to a server, for one that hangs would take the time of its stop.
 fn is_down(volume: &Volume) -> Result<bool, Failure> {
-    if shown(volume)? == Shown::Down {
-        return Ok(true);
-    }
-    let file = pidfile::read(&volume.data_dir).ok().flatten();
-    let port = file.filter(|file| file.status.is_some_and(|status| status != pidfile::Status::Starting));
+    let file = pidfile::read(&volume.data_dir)
+        .map_err(|error| Failure::of_file("looking at the data directory", &volume.data_dir, &error))?;
+    let Some(file) = file else { return Ok(true) };
+    let port =
+        Some(file).filter(|file| file.status.is_some_and(|status| status != pidfile::Status::Starting));
     let port = port.and_then(|file| file.port);
     Ok(port.is_some_and(|port| is_left(&socket_path(&volume.data_dir, port))))
 }

@@ -74,14 +74,24 @@ fn carry_out(args: PlaceArgs, screen: Screen, environment: &Environment, cm: boo
         log_dir,
         port: None,
     };
-    let done =
-        task::read(script, environment).map_err(|cause| of_cause(&work.tried, &cause)).and_then(|asked| {
+    let done = task::read(script, environment)
+        .map_err(|cause| of_cause(&work.tried, &cause))
+        .and_then(|asked| {
             work.port = asked.port;
             work.done(asked.request)
-        });
+        })
+        .map_err(|failure| said_by(&work.tried, failure));
     desk.record_failure("task", &done.as_ref().map(Report::words), &subject);
     screen.text(&done?.text())?;
     Ok(())
+}
+
+/// Begins with the task what another part has to say.
+fn said_by(tried: &str, failure: Failure) -> Failure {
+    if failure.message.starts_with(tried) {
+        return failure;
+    }
+    Failure { message: format!("{tried}: {}", failure.message), ..failure }
 }
 
 /// Type and action as they came, for people.

@@ -10,8 +10,9 @@ use crate::manager::ssl::{Given, Pem};
 
 /// Where the predecessor says that an installation is under way, unless `PG_SET_INSTALL_STEP_LOCK` names another file.
 pub const STEP_LOCK: &str = "/tmp/set_install_step_lock";
-/// What all that callers do later needs, and the predecessor's template has: the socket in the data directory, and TCP.
-const NEEDED: [(&str, &str); 2] = [("listen_addresses", "*"), ("unix_socket_directories", ".")];
+/// What the other nodes and ClusterManager's probe need, and the predecessor's template has. The engine's supervisor sees to
+/// the socket in the data directory.
+const LISTEN: (&str, &str) = ("listen_addresses", "*");
 
 /// An installation that a caller asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,9 +28,9 @@ pub(super) fn read(environment: &Environment) -> Result<Setup, Cause> {
         Some(object) if is_postgres(environment)? => parameters::pairs("mycnf_dict", &object)?,
         _ => Vec::new(),
     };
-    let is_set = |name: &str| given.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
-    let needed: Vec<_> = NEEDED.into_iter().filter(|(name, _)| !is_set(name)).collect();
-    given.extend(needed.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+    if !given.iter().any(|(name, _)| name.eq_ignore_ascii_case(LISTEN.0)) {
+        given.push((LISTEN.0.to_owned(), LISTEN.1.to_owned()));
+    }
     let storage = storage(environment)?;
     let install = Install {
         // What is of a later version needs no more of its variables.
@@ -136,15 +137,12 @@ mod tests {
         assert_eq!(install.tablespace_dir, Some("/log/pg_tmp".into()));
         assert!(!install.lock && !install.dma && !install.tde && install.ssl.is_none());
         let names: Vec<&str> = install.parameters.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(
-            names,
-            ["log_directory", "max_connections", "port", "listen_addresses", "unix_socket_directories"]
-        );
+        assert_eq!(names, ["log_directory", "max_connections", "port", "listen_addresses"]);
         assert_eq!(setup.step_lock, PathBuf::from(STEP_LOCK));
         let with = |more: &[(&str, &str)]| of(&[&LOCAL[..], more].concat()).unwrap().install;
         assert_eq!(with(&[("create_tablespace_env", "")]).tablespace_dir, None, "it is no error");
         assert!(with(&[("lock_install_ins", "True")]).lock);
-        assert_eq!(with(&[("db_type", "mysql")]).parameters.len(), 2);
+        assert_eq!(with(&[("db_type", "mysql")]).parameters.len(), 1);
         assert_eq!(with(&[("storage_type", "")]).storage, Storage::PolarStore, "the predecessor's default");
         assert_eq!(with(&[("storage_type", "fcsan"), ("on_pfs", "False")]).storage, Storage::Local);
         assert!(with(&[("dma_role", "master")]).dma && with(&[("tde_enable", "true")]).tde);

@@ -25,3 +25,5 @@ mod stopped;
 mod twice;
 mod two_at_once;
 mod verbs;
+
+pub use state::files;

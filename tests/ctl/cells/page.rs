@@ -6,8 +6,9 @@ use std::path::Path;
 use super::verbs::{ALWAYS, PAIRS, PG, STATES, Says, VERBS, Verb};
 use crate::bed::Ctl;
 
-/// What changes no instance and reads none, what is the supervisor's alone, and what changes the state itself.
-const OTHERS: [&str; 13] = [
+/// What changes no instance and reads none, what is the supervisor's alone, what changes the state itself, and
+/// what calls them by other names.
+const OTHERS: [&str; 14] = [
     "status",
     "explain",
     "start",
@@ -21,6 +22,7 @@ const OTHERS: [&str; 13] = [
     "man",
     "help",
     "install",
+    "task",
 ];
 
 /// What stands in a cell of which the test of its column says all.
