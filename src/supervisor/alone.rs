@@ -234,7 +234,7 @@ pub(crate) fn postmaster_here(data_dir: &Path, pid: i32) -> Option<(i32, u64)> {
     let stat = procfs::stat(pid).filter(procfs::Stat::lives)?;
     let place = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
     let works_there =
-        place(data_dir).is_some_and(|ours| place(&format!("/proc/{pid}/cwd").as_ref()) == Some(ours));
+        place(data_dir).is_some_and(|ours| place(format!("/proc/{pid}/cwd").as_ref()) == Some(ours));
     let found = procfs::is_ours() && title::is_postmaster(&procfs::title(pid)) && works_there;
     found.then_some((pid, stat.start_ticks))
 }

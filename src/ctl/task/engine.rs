@@ -24,7 +24,7 @@ use crate::engine::greeting::is_left;
 use crate::engine::pidfile;
 use crate::manager::site::socket_path;
 use crate::manager::task::{IS_SERVER_RUNNING, Stop};
-use crate::manager::user;
+use crate::manager::{Site, user};
 use crate::supervisor::alone;
 
 /// The limit of time of a stop, as it passes.
@@ -278,7 +278,7 @@ impl Work<'_> {
 
     /// Asks a postmaster of this pid, where it is in sight and of this data directory.
     fn press(&self, data_dir: &Path, pid: i32, mode: Mode) {
-        if let Some(process) = alone::postmaster_here(data_dir, pid) {
+        if let Some(process) = in_sight(data_dir, pid) {
             self.send(process, mode);
         }
     }
@@ -311,8 +311,14 @@ fn already_down() -> String {
 
 /// The postmaster of a volume, where it is a process of this pid namespace.
 fn postmaster(volume: &Volume) -> Option<(i32, u64)> {
-    let file = pidfile::read(&volume.data_dir).ok()??;
-    alone::postmaster_here(&volume.data_dir, file.pid)
+    in_sight(&volume.data_dir, pidfile::read(&volume.data_dir).ok()??.pid)
+}
+
+/// The process of this pid, where it is the postmaster of a data directory. With the rights of that one's owner: where a
+/// process works root is not told without the capability SYS_PTRACE.
+fn in_sight(data_dir: &Path, pid: i32) -> Option<(i32, u64)> {
+    let looked = Site::new(data_dir.to_owned()).as_owner(|| alone::postmaster_here(data_dir, pid));
+    looked.ok().flatten()
 }
 
 /// Whether no engine runs: there is no pid file, or one of a server that had its socket in the data directory, and nobody

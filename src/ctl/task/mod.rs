@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use super::cli::PlaceArgs;
 use super::failure::{Exit, Failure};
 use super::instance::{Desk, of_cause};
-use super::place::Place;
+use super::place::{Place, Reach};
 use super::screen::{Screen, brief};
 use crate::engine::flavor::server_executable;
 use crate::manager::task::{self, Environment, Request, STOP_MAX, Script};
@@ -100,13 +100,19 @@ fn called(environment: &Environment) -> String {
     brief(&format!("{}/{}", word("srv_opr_type"), word("srv_opr_action")), NAME_MAX)
 }
 
-/// The predecessor's word for the data directory counts where nothing else is said.
-fn in_pod(mut args: PlaceArgs, environment: &Environment) -> PlaceArgs {
+/// The predecessor's word for the data directory counts where nothing else is said, and no supervisor of an engine is there
+/// to be asked.
+fn in_pod(args: PlaceArgs, environment: &Environment) -> PlaceArgs {
     let text = |name: &str| environment.text(name).ok().flatten();
-    if args.data_dir.is_none() && args.socket.is_none() && text("PGDATA").is_none() {
-        args.data_dir = text("PG_DATA").map(PathBuf::from);
+    let Some(data_dir) = text("PG_DATA").filter(|_| text("PGDATA").is_none()) else { return args };
+    if args.data_dir.is_some() || args.socket.is_some() {
+        return args;
     }
-    args
+    let reached = Place::find(args.clone()).and_then(|place| place.reach("task", None));
+    match reached {
+        Ok(Reach::Supervisor(_)) => args,
+        _ => PlaceArgs { data_dir: Some(data_dir.into()), ..args },
+    }
 }
 
 impl Work<'_> {

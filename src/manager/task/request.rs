@@ -17,7 +17,7 @@ use crate::manager::replica::Name;
 use crate::manager::ssl::Ssl;
 use crate::manager::tablespace;
 
-/// A stop takes no longer, whatever it is given: ClusterManager hangs up after 60 s.
+/// The most that a stop takes, whatever it is given: ClusterManager hangs up after 60 s.
 pub const STOP_MAX: Duration = Duration::from_secs(50);
 /// The type of a node that has no identifier of its own.
 const READ_ONLY: &str = "polardb_mpd_ro";
