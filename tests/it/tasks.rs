@@ -1,6 +1,6 @@
 //! The predecessor's tasks at a real PID 1: what its callers do to an engine, by the socket and by the data volume alone.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::common::{Done, Exit, Instance, SOON, Signal, finish, until};
@@ -78,6 +78,28 @@ fn stop_start_and_restart_by_the_socket() {
 #[test]
 fn stop_start_and_restart_by_the_data_volume_alone() {
     stop_start_restart(task_beside);
+}
+
+#[test]
+fn restarts_at_once_are_all_done() {
+    let mut instance = up();
+    let first = instance.postmaster();
+    for of in [Instance::ctl_command, Instance::ctl_without_socket_command] {
+        let children: Vec<_> = (0..3)
+            .map(|_| {
+                let mut command = of(&instance, "task");
+                command.envs(RESTART).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .collect();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+        }
+        assert!(!instance.is_locked());
+        instance.ready();
+    }
+    instance
+        .until("another postmaster", |it| it.try_postmaster().is_some_and(|found| found.pid != first.pid));
 }
 
 #[test]

@@ -31,6 +31,8 @@ use crate::supervisor::alone;
 struct Clock {
     begin: Instant,
     stop: Stop,
+    /// Whether it is for a restart: then a lock that goes meanwhile says that somebody else has finished one.
+    restart: bool,
 }
 
 impl Clock {
@@ -46,7 +48,11 @@ impl Work<'_> {
     /// # Errors
     /// It could not be locked, or did not end in time; the lock holds all the same.
     pub(super) fn stop(&self, stop: Stop, kind: &str) -> Result<Report, Failure> {
-        let clock = Clock { begin: Instant::now(), stop };
+        self.lock_and_wait(&Clock { begin: Instant::now(), stop, restart: false }, kind)
+    }
+
+    fn lock_and_wait(&self, clock: &Clock, kind: &str) -> Result<Report, Failure> {
+        let mode = clock.stop.mode;
         let mut report = Report::nothing();
         match self.place.reach(&self.tried, None)? {
             Reach::Supervisor(mut client) => {
@@ -61,10 +67,10 @@ impl Work<'_> {
                     report.steps.push("stop the engine".to_owned());
                 }
                 // A mode that is harder than the supervisor's own is told while the lock keeps the engine down.
-                if stop.mode == Mode::Immediate {
+                if mode == Mode::Immediate {
                     for pid in before.iter().filter_map(|status| status.pid) {
                         let data_dirs = before.iter().filter_map(|status| status.engine.as_ref());
-                        data_dirs.for_each(|engine| self.press(Path::new(&engine.data_dir), pid, stop.mode));
+                        data_dirs.for_each(|engine| self.press(Path::new(&engine.data_dir), pid, mode));
                     }
                 }
                 wait_for(
@@ -74,7 +80,13 @@ impl Work<'_> {
                     &self.tried,
                     Goal::Locked,
                     &[],
-                    |client| engines_or(client, &self.tried, None),
+                    |client| {
+                        let gone = |file: &Path| matches!(lock_file::look(file), Ok(Found::Absent));
+                        if clock.restart && files.iter().all(|(_, file)| gone(file)) {
+                            return Ok(Vec::new());
+                        }
+                        engines_or(client, &self.tried, None)
+                    },
                 )?;
             }
             Reach::Volumes(volumes, _) => {
@@ -82,7 +94,7 @@ impl Work<'_> {
                     self.lock(&volume.lock_file, kind, &mut report)?;
                 }
                 for volume in &volumes {
-                    self.end(volume, &clock, &mut report)?;
+                    self.end(volume, clock, &mut report)?;
                 }
             }
         }
@@ -118,7 +130,8 @@ impl Work<'_> {
     /// # Errors
     /// It did not end in time; the lock holds then, and the next call goes on.
     pub(super) fn restart(&self, stop: Stop) -> Result<Report, Failure> {
-        let mut report = self.stop(stop, "maintenance")?;
+        let clock = Clock { begin: Instant::now(), stop, restart: true };
+        let mut report = self.lock_and_wait(&clock, "maintenance")?;
         let started = self.start()?;
         report.steps.extend(started.steps);
         report.notes.extend(started.notes);
@@ -132,7 +145,7 @@ impl Work<'_> {
     /// # Errors
     /// It did not end in time, or cannot be reached from here.
     pub(super) fn clean_up(&self, stop: Stop) -> Result<Report, Failure> {
-        let clock = Clock { begin: Instant::now(), stop };
+        let clock = Clock { begin: Instant::now(), stop, restart: false };
         let mut report = Report::nothing();
         match self.place.reach(&self.tried, None)? {
             Reach::Supervisor(client) => self.ask(client, &clock, &mut report)?,
@@ -267,6 +280,7 @@ impl Work<'_> {
         until_done(self.screen, &clock.left(), &self.tried, || {
             Ok(match look(volume)? {
                 _ if is_down(volume)? => Look::Done,
+                Found::Absent if clock.restart => Look::Done,
                 Found::Absent => Look::Hopeless("somebody has removed the lock meanwhile".to_owned()),
                 Found::Present(_) => {
                     let file = volume.data_dir.join("postmaster.pid");
