@@ -57,7 +57,7 @@ pub(super) fn checked(install: &Install) -> Result<Vec<(String, String)>, Cause>
 /// What is of a later version is refused before anything else.
 fn supported(install: &Install) -> Result<(), Cause> {
     let part = match (&install.role, install.storage) {
-        (Role::ReadOnly, _) => "a read-only node on shared storage (polar-replica-initdb.sh)",
+        (Role::ReadOnly, _) => "a read-only node on shared storage (PFS: polar-replica-initdb.sh)",
         (Role::DataMax, _) => "a datamax node (a log without data)",
         _ if install.dma => "a node of a DMA cluster (polar_dma_init_meta)",
         _ if install.tde => "encrypted data (TDE: polar_cluster_passphrase_command)",

@@ -73,7 +73,8 @@ fn role(environment: &Environment, storage: Storage) -> Result<Role, Cause> {
         "polardb_mpd_standby" => match environment.text("standby_rebuild_type")? {
             Some("rw") => Role::ReadWrite,
             Some("ro") => Role::ReadOnly,
-            _ if storage != Storage::Local => Role::ReadOnly,
+            // It is refused for its storage, whatever its primary is.
+            _ if storage != Storage::Local => Role::ReadWrite,
             _ => Role::Standby(topology::primary(environment, topology::own_slot(environment)?)?),
         },
         _ => {

@@ -31,11 +31,11 @@ fn what_is_missing_changes_nothing_and_names_the_part() {
     for (variables, part) in [
         (vec![("storage_type", "fcsan"), ("service_type", "polardb_mpd_rw")], "PFS"),
         (vec![("service_type", "polardb_mpd_rw")], "PFS"),
-        (vec![("storage_type", "local"), ("service_type", "polardb_mpd_ro")], "read-only node"),
+        (vec![("storage_type", "local"), ("service_type", "polardb_mpd_ro")], "PFS"),
         (vec![("storage_type", "local"), ("service_type", "polardb_mpd_datamax")], "datamax"),
         (vec![("storage_type", "local"), ("service_type", "polardb_mpd_rw"), ("dma_role", "master")], "DMA"),
         (vec![("storage_type", "local"), ("service_type", "polardb_mpd_rw"), ("tde_enable", "true")], "TDE"),
-        (vec![("storage_type", "fcsan"), ("service_type", "polardb_mpd_standby")], "read-only node"),
+        (vec![("storage_type", "fcsan"), ("service_type", "polardb_mpd_standby")], "PFS"),
     ] {
         let reason = refused(task(&engine, "hostins_ops", "setup_install_instance", &variables));
         assert!(reason.contains(part) && reason.contains("no part of this version"), "{reason}");

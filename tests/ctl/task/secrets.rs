@@ -20,7 +20,7 @@ fn clean(engine: &Engine, ran: &Ran) {
     for line in lines {
         assert!(!line.contains(SECRET) && !line.contains("SCRAM-SHA-256$"), "{line}");
     }
-    let history = fs::read_to_string(engine.data().join("ins_params.log")).unwrap_or_default();
+    let history = fs::read_to_string(engine.data().join("ins_params_history")).unwrap_or_default();
     assert!(!history.contains(SECRET), "{history}");
 }
 
