@@ -21,6 +21,7 @@ mod engine;
 mod exit_statuses;
 mod install;
 mod instance;
+mod kubernetes;
 mod locks;
 mod manager_log;
 mod pages;

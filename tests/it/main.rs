@@ -62,6 +62,8 @@ mod output_writer;
 mod planted;
 mod planted_links;
 #[cfg(feature = "ctl")]
+mod pod;
+#[cfg(feature = "ctl")]
 mod polarctl;
 #[cfg(feature = "ctl")]
 mod polarctl_volume;
