@@ -20,6 +20,8 @@ pub enum Refusal {
     Silent,
     /// It hung up, or spoke nonsense.
     Broken(String),
+    /// The role of the superuser is not there, or may not log in.
+    NoRole(String),
     /// The server's own error.
     Server {
         /// Its five characters.
@@ -36,7 +38,7 @@ impl fmt::Display for Refusal {
             Refusal::Denied(socket) => write!(f, "{}: permission denied", socket.display()),
             Refusal::QueueFull => f.write_str("its queue of clients is full"),
             Refusal::Silent => f.write_str("a greeting"),
-            Refusal::Broken(how) => f.write_str(how),
+            Refusal::Broken(how) | Refusal::NoRole(how) => f.write_str(how),
             Refusal::Server { message, .. } => f.write_str(message),
         }
     }
@@ -88,6 +90,7 @@ impl Seen {
         match refusal {
             Refusal::Denied(_) => return Cause::NotPermitted(what),
             Refusal::Silent | Refusal::QueueFull => return Cause::Hung { within, what },
+            Refusal::NoRole(_) => return no_role(what),
             Refusal::Server { code, message } => return self.of_server(code, message),
             Refusal::Nobody(_) | Refusal::Broken(_) => {}
         }
@@ -114,6 +117,14 @@ impl Seen {
             _ => Cause::Sql { code: code.to_owned(), message, detail: None },
         }
     }
+}
+
+/// A database of another maker may have a superuser of another name alone: initdb's `--username`.
+fn no_role(what: String) -> Cause {
+    let next = "polarctl works as the superuser postgres: have another superuser make that role, psql -U SUPERUSER -d postgres \
+                -c \"CREATE ROLE postgres SUPERUSER CREATEDB CREATEROLE REPLICATION BYPASSRLS LOGIN\", or ALTER ROLE postgres \
+                SUPERUSER LOGIN where it is there";
+    Cause::invalid("no_role", what, next)
 }
 
 #[cfg(test)]
@@ -151,6 +162,7 @@ mod tests {
             (Some("ready"), false, Refusal::QueueFull, "hung"),
             (Some("ready"), false, server("53300"), "overloaded"),
             (Some("ready"), false, server("28000"), "not_permitted"),
+            (Some("ready"), false, Refusal::NoRole("the server's words".to_owned()), "no_role"),
             (Some("ready"), false, Refusal::Denied("/data/.s.PGSQL.5432".into()), "not_permitted"),
             (Some("ready"), false, server("3D000"), "sql"),
         ];

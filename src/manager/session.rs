@@ -224,6 +224,10 @@ fn guards(statement: Duration) -> String {
 
 fn refusal(error: &tokio_postgres::Error, socket: &Path) -> Refusal {
     if let Some(said) = error.as_db_error() {
+        // The function of the server that judges the role; its words may be in any language.
+        if said.code().code() == "28000" && said.routine() == Some("InitializeSessionUserId") {
+            return Refusal::NoRole(said.message().to_owned());
+        }
         return Refusal::Server { code: said.code().code().to_owned(), message: said.message().to_owned() };
     }
     let mut source = std::error::Error::source(error);

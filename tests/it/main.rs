@@ -48,6 +48,8 @@ mod machines_users;
 mod make_run;
 #[cfg(feature = "ctl")]
 mod manager_container;
+#[cfg(feature = "ctl")]
+mod moved;
 mod needs;
 mod non_root;
 mod not_pid_1;
