@@ -36,6 +36,8 @@ mod hung_start;
 #[cfg(feature = "ctl")]
 mod installed;
 mod live;
+#[cfg(feature = "ctl")]
+mod local_instance;
 mod lock;
 mod lock_kinds;
 mod lock_when;
