@@ -22,6 +22,7 @@ mod exit_statuses;
 mod install;
 mod instance;
 mod kubernetes;
+mod local_instance;
 mod locks;
 mod manager_log;
 mod pages;

@@ -222,3 +222,22 @@ fn a_command_that_fails_is_the_status_of_the_container() {
     let log = local.instance.log();
     assert!(log.contains("primary: stopped") && log.contains("replica1: stopped"), "{log}");
 }
+
+#[test]
+fn a_replica_of_another_maker_is_served_as_it_is() {
+    let mut local = Local::start(&["postgres"], |builder| builder);
+    local.streams();
+    assert_eq!(local.instance.stop(Signal::SIGTERM), Exit::Code(0));
+    // As one that somebody has made by pg_basebackup -R: nothing tells of an installation.
+    for entry in fs::read_dir(local.instance.path("polardb/replica_datadir1")).unwrap().flatten() {
+        if entry.file_name().to_str().unwrap().starts_with("ins_install") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    local.instance.boot();
+    local.streams();
+    local.instance.wait_log("served as it is");
+    let slots = "select count(*) from pg_replication_slots";
+    assert_eq!(local.psql("primary_datadir", slots).success(), "1");
+    assert_eq!(local.instance.stop(Signal::SIGTERM), Exit::Code(0));
+}

@@ -38,6 +38,8 @@ mod installed;
 mod live;
 #[cfg(feature = "ctl")]
 mod local_instance;
+#[cfg(feature = "ctl")]
+mod local_instance_polar;
 mod lock;
 mod lock_kinds;
 mod lock_when;

@@ -247,6 +247,18 @@ fn of_the_predecessor_locked_by_hand() {
 }
 
 #[test]
+fn of_the_predecessor_without_the_word_done() {
+    let (builder, data) = predecessor();
+    fs::remove_file(data.join("ins_install_step")).unwrap();
+    let mut instance = builder.start();
+    instance.wait_log("the installation is not done");
+    assert!(!instance.engine_runs());
+    fs::write(data.join("ins_install_step"), "done\n").unwrap();
+    instance.wait_log("ready after");
+    assert_eq!(instance.stop(Signal::SIGTERM), Exit::Code(0));
+}
+
+#[test]
 fn of_the_predecessor_before_its_installation_is_done() {
     let (builder, data) = predecessor();
     fs::remove_dir_all(&data).unwrap();
