@@ -142,6 +142,7 @@ fn what_the_images_write_is_on_a_volume() {
     // A folder in the volume: the root of a volume is never the engine's own.
     let data = program["data_dir"].as_str().unwrap();
     assert!(set["PGDATA"].starts_with(&format!("{data}/")), "{set:?}");
+    assert_eq!(set["POLAR_ENGINE_PARAMETERS_LISTEN_ADDRESSES"], "*", "for the Service");
     let secret = Path::new(&set["POSTGRES_PASSWORD_FILE"]);
     assert_eq!(mounts_there[secret.parent().unwrap().to_str().unwrap()], "secret");
     assert!(of_kind("Secret")["stringData"][secret.file_name().unwrap().to_str().unwrap()].is_string());

@@ -104,6 +104,10 @@ fn from_an_empty_volume_and_once_more() {
     assert_eq!(local.psql("primary_datadir", slots).success(), "standby_1_replica1 true");
     let name = "select application_name from pg_stat_replication";
     assert_eq!(local.psql("primary_datadir", name).success(), "standby_1_replica1");
+    for folder in ["primary_datadir", "replica_datadir1"] {
+        // For the port that compose publishes.
+        assert_eq!(local.psql(folder, "show listen_addresses").success(), "*");
+    }
     assert!(local.psql("replica_datadir1", "create table no ()").stderr.contains("read-only"));
     let of = |folder: &str| {
         let path = local.instance.path(&format!("polardb/{folder}"));
