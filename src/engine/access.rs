@@ -37,6 +37,11 @@ host    replication  all   all      {host_auth_method}
     )
 }
 
+/// What an engine's user is called that has no entry in a `/etc/passwd` in which `postgres` is another one's name.
+pub fn stand_in(uid: u32) -> String {
+    format!("postgres{uid}")
+}
+
 /// Text of `pg_ident.conf`: the map that [`hba`] names. `engine_user`: the name of the user that the engine runs as,
 /// where it has one.
 pub fn ident(engine_user: Option<&str>) -> String {

@@ -4,13 +4,16 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::common::{
-    BOOT, Builder, Done, Exit, Instance, Port, Process, Signal, as_user, finish, pg_bin, postgres_user, until,
+    Account, BOOT, Builder, Done, Exit, Instance, Port, Process, Signal, as_user, finish, pg_bin,
+    postgres_user, until,
 };
 
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rootfs/local-instance");
 
 struct Local {
     instance: Instance,
+    /// Who asks.
+    user: Account,
     /// The replica's port, which is the one after the primary's.
     _next: Port,
 }
@@ -63,12 +66,12 @@ fn container(words: &[&str]) -> (Builder, Port) {
 impl Local {
     fn start(words: &[&str], more: impl FnOnce(Builder) -> Builder) -> Self {
         let (builder, next) = container(words);
-        Local { instance: more(builder).start(), _next: next }
+        Local { instance: more(builder).start(), user: postgres_user(), _next: next }
     }
 
     fn psql(&self, folder: &str, query: &str) -> Done {
         let offset = u16::from(folder != "primary_datadir");
-        let mut psql = as_user(postgres_user(), pg_bin().join("psql"));
+        let mut psql = as_user(self.user, pg_bin().join("psql"));
         psql.env("PGCONNECT_TIMEOUT", "10").args(["-X", "-U", "postgres", "-d", "postgres", "-Atc", query]);
         psql.arg("-h").arg(self.instance.path(&format!("polardb/{folder}")));
         psql.arg("-p").arg((self.instance.spec.port.number() + offset).to_string());
@@ -158,7 +161,7 @@ fn a_copy_that_was_killed_goes_on() {
         }
         builder
     });
-    local = Local { instance, _next: local._next };
+    local = Local { instance, user: local.user, _next: local._next };
     local.instance.boot();
     local.streams();
     assert_eq!(local.instance.stop(Signal::SIGTERM), Exit::Code(0));
@@ -244,4 +247,17 @@ fn a_replica_of_another_maker_is_served_as_it_is() {
     let slots = "select count(*) from pg_replication_slots";
     assert_eq!(local.psql("primary_datadir", slots).success(), "1");
     assert_eq!(local.instance.stop(Signal::SIGTERM), Exit::Code(0));
+}
+
+#[test]
+fn as_a_user_of_its_own() {
+    // That of polardb_pg_local_instance; here nobody has that number.
+    let user = Account { uid: 48_998, gid: 48_998 };
+    let mut local = Local::start(&["postgres"], |builder| {
+        std::os::unix::fs::chown(builder.dir.path("polardb"), Some(user.uid), Some(user.gid)).unwrap();
+        builder.account(user.uid, user.gid)
+    });
+    local.user = user;
+    local.streams();
+    assert_eq!(local.instance.stop(Signal::SIGTERM), Exit::Code(0), "{}", local.instance.log());
 }

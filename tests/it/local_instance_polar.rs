@@ -57,7 +57,7 @@ impl Bed {
         );
         dir.file("calls", "", 0o666);
         for name in ["primary_datadir", "replica_datadir1", "shared_datadir"] {
-            dir.folder(&format!("polardb/{name}"));
+            dir.folder(format!("polardb/{name}"));
         }
         dir.folder("trouble");
         let bed = Bed { dir };

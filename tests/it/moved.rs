@@ -44,6 +44,11 @@ fn looks(data: &Path) -> BTreeMap<String, (u32, u32, u32, u64, Vec<u8>)> {
     names.iter().chain(&of_us).filter_map(one).collect()
 }
 
+/// Names of what lies in it.
+fn files(data: &Path) -> Vec<String> {
+    fs::read_dir(data).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
 /// A supervisor over that directory, as a user of its own (`docker run --user`), the socket in the data directory.
 fn over(builder: Builder, data: &Path) -> Builder {
     let text = data.to_str().unwrap().to_owned();
@@ -98,6 +103,13 @@ fn docker_library(superuser: &str) -> (Builder, PathBuf, &'static str) {
 fn of_docker_library() {
     let (builder, data, locale) = docker_library("postgres");
     let before = looks(&data);
+    let set = |name: &str| {
+        let mut command = as_user(postgres_user(), pg_bin().join("postgres"));
+        command.arg("-D").arg(&data).args(["-C", name]);
+        finish(command, BOOT).success()
+    };
+    let names = ["unix_socket_directories", "logging_collector", "log_directory", "password_encryption"];
+    let (set_before, files_before) = (names.map(set), files(&data));
     let mut instance = builder.start();
     instance.wait_log("ready after");
     assert_eq!(looks(&data), before);
@@ -118,6 +130,18 @@ fn of_docker_library() {
     assert_eq!(instance.stop(Signal::SIGTERM), Exit::Code(0));
     assert_eq!(looks(&data), before);
     assert!(!instance.log().contains("NEW database"));
+    // What the page says is all that came; the rest is the server's own.
+    let servers = ["pg_log", "current_logfiles", "postmaster.opts"];
+    let mut new = files(&data);
+    new.retain(|name| !files_before.contains(name) && !servers.contains(&name.as_str()));
+    new.retain(|name| !name.starts_with("ins_"));
+    new.sort();
+    assert_eq!(new, ["polar_supervisor.conf", "polar_supervisor.start"]);
+    assert!(new.iter().chain([&"ins_*".to_owned()]).all(|name| MOVING.contains(&format!("| `{name}` |"))));
+    // The way back.
+    assert_ne!(names.map(set), set_before);
+    fs::remove_file(data.join("polar_supervisor.conf")).unwrap();
+    assert_eq!(names.map(set), set_before);
 }
 
 #[test]

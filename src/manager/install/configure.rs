@@ -114,9 +114,9 @@ pub(super) fn wanted(
         auto => auto?,
     };
     let name = user::name_of(engine_user);
-    // A number is nobody's name.
-    let name = (name != engine_user.to_string()).then_some(name);
-    Ok(texts(install, parameters, given, (&base, &auto), name.as_deref()))
+    // A number is nobody's name; where the engine runs it is given one.
+    let name = if name == engine_user.to_string() { access::stand_in(engine_user) } else { name };
+    Ok(texts(install, parameters, given, (&base, &auto), Some(&name)))
 }
 
 /// The same, pure.

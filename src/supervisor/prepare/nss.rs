@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::atomic;
 use super::halt::{Outcome, Trying, refused};
 use super::work::{Work, random_name};
+use crate::engine::access::stand_in;
 
 /// Where distributions put the library.
 const FOLDERS: [&str; 4] =
@@ -69,7 +70,7 @@ fn has_id(text: &str, id: u32) -> bool {
 /// The user's name, and both files with entries for these ids, named `postgres` where that name is free.
 fn with_entry(passwd: &str, group: &str, uid: u32, gid: u32) -> (String, String, String) {
     let named = |text: &str| text.lines().any(|line| line.starts_with("postgres:"));
-    let user = if named(passwd) { format!("postgres{uid}") } else { "postgres".to_owned() };
+    let user = if named(passwd) { stand_in(uid) } else { "postgres".to_owned() };
     let line_end = |text: &str| if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     let passwd = format!("{passwd}{}{user}:x:{uid}:{gid}:PostgreSQL:/:/bin/false\n", line_end(passwd));
     if has_id(group, gid) {
