@@ -16,7 +16,7 @@ OUT = $(or $(CARGO_TARGET_DIR),target)
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: run test soak lint build static bench help
+.PHONY: run test soak lint build static images bench help
 
 help:
 	@echo 'make run [PORT=5432] [DIR=/path]  run the supervisor in the foreground over a PostgreSQL of its own; Ctrl-C stops it'
@@ -26,6 +26,7 @@ help:
 	@echo 'make bench [ONLY=start] [ROUNDS=20] as an init, beside other inits; a whole run writes docs/benchmarks.md'
 	@echo 'make lint                         format, clippy, and the rules of this house (scripts/lint)'
 	@echo 'make build                        the static programs: $(OUT)/release/polar-supervisor and polarctl'
+	@echo 'make images                       all images of image.yml, pushed nowhere; needs Docker. docs/images.md: others, pushing'
 
 run:
 	@scripts/setup run
@@ -73,6 +74,13 @@ static:
 	@ldd '$(OUT)/release/$(PROGRAM)' 2>&1 | grep -qE 'statically linked|not a dynamic executable' || \
 	  { echo 'build: $(OUT)/release/$(PROGRAM) is not static; ldd names what it wants:' >&2; ldd '$(OUT)/release/$(PROGRAM)' >&2; exit 1; }
 	@echo "build: $(OUT)/release/$(PROGRAM), static, $$(( $$(stat -c %s '$(OUT)/release/$(PROGRAM)') / 1024 )) KiB"
+
+# With no registry in reach, too: image.yml builds of packages, and the manager on the release of this very run. The
+# images take the programs from target/, wherever cargo builds.
+images:
+	@$(MAKE) --no-print-directory build
+	@[ '$(OUT)' -ef target ] || { mkdir -p target/release && cp '$(OUT)/release/polar-supervisor' '$(OUT)/release/polarctl' target/release/; }
+	@./image -f image.yml --no-push --only polardb_pg_engine_test --only polardb_pg_engine_release --only polardb_pg_manager
 
 bench:
 	@scripts/setup bench

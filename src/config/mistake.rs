@@ -79,7 +79,7 @@ impl Origin {
 }
 
 /// Control characters (a newline, an escape sequence of the terminal) written out, so that a message stays one line.
-pub(super) fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         // U+2028 and U+2029 end a line for some readers of logs.
@@ -101,12 +101,12 @@ pub(super) fn cut(text: &str) -> String {
 }
 
 /// A text as a value in a message: quoted, on one line, not too long.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", cut(&escaped(text)))
 }
 
 /// The candidate that `name` probably is a misspelling of.
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > LONGEST_MISSPELLING {
         return None;
     }
@@ -127,7 +127,7 @@ pub(super) fn hinted(what: &str, hint: &str, rest: &str) -> String {
 }
 
 /// "; did you mean `x`?" or nothing.
-pub(super) fn did_you_mean(near: Option<&str>) -> String {
+pub(crate) fn did_you_mean(near: Option<&str>) -> String {
     near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
 }
 

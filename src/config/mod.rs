@@ -40,6 +40,8 @@ pub use meant::{
     OutputFile, Postgres, Process, Program, Ready, Restart, RestartPolicy, Serve, StopMode, Supervisor,
 };
 pub use mistake::{ENVIRONMENT, Mistake, Mistakes};
+#[cfg(feature = "ctl")]
+pub(crate) use mistake::{did_you_mean, nearest, quoted};
 pub use show::{reference, to_toml};
 
 /// The file that is read when none is named.

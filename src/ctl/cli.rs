@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod disk;
+pub mod image;
 pub mod install;
 pub mod instance;
 pub mod params;
@@ -161,6 +162,9 @@ pub enum Verb {
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<std::net::SocketAddr>,
     },
+    /// Builds the images of containers; needs Docker, and no instance
+    #[command(subcommand)]
+    Image(image::ImageVerb),
     /// Prints the completions of a shell
     Completions {
         /// The shell

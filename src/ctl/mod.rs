@@ -9,6 +9,7 @@
 //! | `without`, `keeper`, `alone` | start and stop without a supervisor in reach: whether one is there at all, and where none is |
 //! | `instance` | operations on an instance ([`crate::manager`]): how they are called and shown |
 //! | `task` | the predecessor's tasks, asked for by variables of the environment |
+//! | `image` | builds images ([`crate::image`]): how far it is, and what came of it |
 //! | `wait` | what counts as done |
 //! | `lock_file`, `volume` | the lock file; what a data directory shows of its engine |
 //! | `evidence`, `sql` | what `explain` sees by itself: lock, disk, ownership, version; slots and transactions |
@@ -25,6 +26,7 @@ mod evidence;
 mod explain;
 mod failure;
 mod health;
+mod image;
 mod instance;
 mod keeper;
 mod lock;
@@ -81,6 +83,7 @@ fn run(screen: Screen, cli: Cli) -> Result<Exit, Failure> {
     match &cli.verb {
         Verb::Completions { shell } => return pages::completions(screen, *shell).map(done),
         Verb::Man { verb, dir } => return pages::man(screen, verb.as_deref(), dir.as_deref()).map(done),
+        Verb::Image(verb) => return image::run(screen, verb).map(done),
         _ => {}
     }
     if let Verb::Task { cm } = cli.verb {
@@ -103,7 +106,7 @@ fn run(screen: Screen, cli: Cli) -> Result<Exit, Failure> {
         Verb::Health { live, sql, .. } => health::run(place, screen, live, sql),
         Verb::Instance(verb) => instance::run(place, screen, verb),
         Verb::Serve { listen } => serve(place, listen).map(done),
-        Verb::Completions { .. } | Verb::Man { .. } | Verb::Task { .. } => Ok(Exit::Done),
+        Verb::Image(_) | Verb::Completions { .. } | Verb::Man { .. } | Verb::Task { .. } => Ok(Exit::Done),
     }
 }
 

@@ -14,7 +14,8 @@ pub(crate) struct Screen {
     colour: bool,
     /// Standard output is a terminal.
     pub(crate) terminal: bool,
-    progress: bool,
+    /// Standard error is a terminal, for people.
+    pub(crate) progress: bool,
 }
 
 /// Colours of a terminal.
