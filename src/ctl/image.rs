@@ -43,7 +43,8 @@ pub(crate) fn run(screen: Screen, verb: &ImageVerb) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let stop = Stop::by_signals().map_err(|error| of_cause(&Cause::File { path: "signals".into(), error }))?;
+    let stop =
+        Stop::by_signals().map_err(|error| of_cause(&Cause::File { path: "signals".into(), error }))?;
     let mut shown = Shown::new(screen);
     let built = build(folder, &config, &plan, choice.no_cache, &stop, &mut shown);
     shown.end();
@@ -84,7 +85,9 @@ impl Shown {
         let bar = screen.progress.then(|| {
             let bar = ProgressBar::new(0);
             // The line is ours, so it is whole.
-            if let Ok(style) = ProgressStyle::with_template("{spinner} [{pos}/{len}] {prefix} {elapsed}: {wide_msg}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} [{pos}/{len}] {prefix} {elapsed}: {wide_msg}")
+            {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(TICK);

@@ -57,7 +57,9 @@ pub enum Cause {
     #[error("the Docker daemon is not for this user: {0}")]
     NotPermitted(String),
     /// A manager's engine is not built, and not there.
-    #[error("{manager} is built on {engine}, which is not built by this run, and this machine has no image {name}")]
+    #[error(
+        "{manager} is built on {engine}, which is not built by this run, and this machine has no image {name}"
+    )]
     NoEngine {
         /// The manager.
         manager: String,
@@ -151,16 +153,22 @@ impl Cause {
                 _ => "see that the path is as it should be, then try again",
             },
             Cause::Busy { .. } => "wait until it has ended",
-            Cause::NoProgram(name) => return format!("install {name}; docs/images.md says which versions will do"),
+            Cause::NoProgram(name) => {
+                return format!("install {name}; docs/images.md says which versions will do");
+            }
             Cause::NoDaemon(_) => "start it (systemctl start docker), or say where it is: DOCKER_HOST",
             Cause::NotPermitted(_) => "do it as root, or as a member of the group docker",
             Cause::NoEngine { engine, .. } => {
-                return format!("build it in the same run (--only {engine} --only ..., or enable: true), or pull it");
+                return format!(
+                    "build it in the same run (--only {engine} --only ..., or enable: true), or pull it"
+                );
             }
             Cause::Fetch { said, .. } => of_git(said),
             Cause::NoTemplate { .. } => "engine_config_template is a path in the repository at that branch",
             Cause::Step { said, .. } => of_docker(said),
-            Cause::Interrupted { .. } => "call it again: what is complete is not built twice, and no result was written",
+            Cause::Interrupted { .. } => {
+                "call it again: what is complete is not built twice, and no result was written"
+            }
         };
         text.to_owned()
     }
@@ -185,7 +193,13 @@ fn of_docker(said: &str) -> &'static str {
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     if says(&["denied:", "unauthorized", "authentication required", "no basic auth"]) {
         "docker login, or see that the registry is yours to write"
-    } else if says(&["no such host", "Temporary failure", "Could not resolve", "connection refused", "i/o timeout"]) {
+    } else if says(&[
+        "no such host",
+        "Temporary failure",
+        "Could not resolve",
+        "connection refused",
+        "i/o timeout",
+    ]) {
         "there is no network to that host; see to the network or the proxy"
     } else if says(&["no space left on device"]) {
         "free space where Docker has its images: docker system prune"

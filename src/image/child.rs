@@ -280,7 +280,8 @@ mod tests {
 
     #[test]
     fn a_signal_ends_it_in_order() {
-        let (done, log, _) = sh("trap 'echo cleaned; exit 1' INT; echo stop; while :; do sleep 0.1; done", &Stop::default());
+        let (done, log, _) =
+            sh("trap 'echo cleaned; exit 1' INT; echo stop; while :; do sleep 0.1; done", &Stop::default());
         assert!(matches!(done, Err(Ended::Interrupted)), "{done:?}");
         assert!(log.contains("cleaned"), "{log}");
     }

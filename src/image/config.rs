@@ -146,7 +146,8 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Mistakes> {
 fn of_yaml(file: &str, error: &Error) -> Mistakes {
     let error = error.without_snippet();
     let line = error.location().and_then(|at| usize::try_from(at.line()).ok()).filter(|line| *line > 0);
-    let mut mistake = Mistake { file: file.to_owned(), line, key: String::new(), what: String::new(), near: None };
+    let mut mistake =
+        Mistake { file: file.to_owned(), line, key: String::new(), what: String::new(), near: None };
     match error {
         Error::SerdeUnknownField { field, expected, .. } => {
             let near = nearest(field, expected.iter().copied());

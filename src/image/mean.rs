@@ -138,8 +138,15 @@ fn image(judge: &mut Judge<'_>, raw: RawImage) -> Option<Image> {
     let before = judge.found.len();
     let id = judge.required("id", raw.id.clone());
     let named = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-    if raw.id.is_some() && (id.value == BASE || !id.value.starts_with(|c: char| c.is_ascii_alphanumeric()) || !id.value.chars().all(named)) {
-        let what = format!("{}: an id is letters, digits, _ . - after a letter or digit, and not {BASE}", quoted(&id.value));
+    if raw.id.is_some()
+        && (id.value == BASE
+            || !id.value.starts_with(|c: char| c.is_ascii_alphanumeric())
+            || !id.value.chars().all(named))
+    {
+        let what = format!(
+            "{}: an id is letters, digits, _ . - after a letter or digit, and not {BASE}",
+            quoted(&id.value)
+        );
         judge.wrong(line(&id), "id", what, None);
     }
     judge.plain("build_image_name", &raw.build_image_name);
@@ -249,7 +256,11 @@ fn has_secret(url: &str) -> bool {
 }
 
 /// What the images are to each other.
-fn together(judge: &mut Judge<'_>, images: &[Option<Image>], lines: &[(Option<usize>, Option<usize>, Option<usize>)]) {
+fn together(
+    judge: &mut Judge<'_>,
+    images: &[Option<Image>],
+    lines: &[(Option<usize>, Option<usize>, Option<usize>)],
+) {
     let mut ids = BTreeMap::new();
     let mut names = BTreeMap::new();
     let known: Vec<&Image> = images.iter().flatten().collect();
@@ -261,7 +272,10 @@ fn together(judge: &mut Judge<'_>, images: &[Option<Image>], lines: &[(Option<us
             judge.wrong(*of_id, "id", what, None);
         }
         if let Some(other) = names.insert(image.name.to_string(), &image.id) {
-            let what = format!("{} is the name of {other}, too; each needs its own", quoted(&image.name.to_string()));
+            let what = format!(
+                "{} is the name of {other}, too; each needs its own",
+                quoted(&image.name.to_string())
+            );
             judge.wrong(*of_name, &format!("{}.build_image_name", image.id), what, None);
         }
         let Kind::Manager(engine) = &image.kind else { continue };
@@ -269,7 +283,8 @@ fn together(judge: &mut Judge<'_>, images: &[Option<Image>], lines: &[(Option<us
         match known.iter().find(|other| other.id == *engine) {
             Some(other) if matches!(other.kind, Kind::Engine(_)) => {}
             Some(_) => {
-                let what = format!("{} is no engine; a manager is built on an engine's image", quoted(engine));
+                let what =
+                    format!("{} is no engine; a manager is built on an engine's image", quoted(engine));
                 judge.wrong(*of_engine, &key, what, None);
             }
             // It may be the one that is wrong in another way.

@@ -108,8 +108,22 @@ mod tests {
 
     #[test]
     fn what_is_no_name() {
-        for text in ["", "-f", "A", "a/", "/a", "a//b", "a b", "a:", "a:-x", "a@sha256:1", "h:99999/a", "a\n", ".a/b", "ü"]
-        {
+        for text in [
+            "",
+            "-f",
+            "A",
+            "a/",
+            "/a",
+            "a//b",
+            "a b",
+            "a:",
+            "a:-x",
+            "a@sha256:1",
+            "h:99999/a",
+            "a\n",
+            ".a/b",
+            "ü",
+        ] {
             assert!(Name::parse(text).is_err(), "{text}");
         }
         assert!(Name::parse(&format!("a:{}", "x".repeat(129))).is_err());
@@ -117,7 +131,8 @@ mod tests {
 
     #[test]
     fn text_of_others_in_a_tag() {
-        for (text, made) in [("15.5", "15.5"), ("14 devel", "14-devel"), ("", "0"), ("-/", "0"), ("..1", "1")] {
+        for (text, made) in [("15.5", "15.5"), ("14 devel", "14-devel"), ("", "0"), ("-/", "0"), ("..1", "1")]
+        {
             assert_eq!(for_tag(text), made);
         }
     }

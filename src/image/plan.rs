@@ -49,14 +49,19 @@ pub fn plan<'a>(config: &'a Config, choice: &Choice) -> Result<Plan<'a>, Cause> 
     for id in &choice.only {
         if !known().any(|other| other == id) {
             let hint = did_you_mean(nearest(id, known()));
-            return Err(Cause::UnknownId { id: id.clone(), hint, known: known().collect::<Vec<_>>().join(", ") });
+            return Err(Cause::UnknownId {
+                id: id.clone(),
+                hint,
+                known: known().collect::<Vec<_>>().join(", "),
+            });
         }
     }
     let wanted = |image: &&Image| {
         if choice.only.is_empty() { image.enable } else { choice.only.contains(&image.id) }
     };
     let mut plan = Plan { engines: Vec::new(), managers: Vec::new(), local: Vec::new(), pushed: Vec::new() };
-    plan.engines = config.images.iter().filter(wanted).filter(|it| matches!(it.kind, Kind::Engine(_))).collect();
+    plan.engines =
+        config.images.iter().filter(wanted).filter(|it| matches!(it.kind, Kind::Engine(_))).collect();
     for image in config.images.iter().filter(wanted) {
         let Kind::Manager(engine) = &image.kind else { continue };
         // The file was refused were it not there.
@@ -154,14 +159,27 @@ pub struct Run {
 }
 
 /// What programs, and Docker's builds, know a proxy by.
-pub const PROXIES: [&str; 8] =
-    ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"];
+pub const PROXIES: [&str; 8] = [
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "NO_PROXY",
+];
 
 impl Run {
     /// What stands for all of it as long as nothing was looked at.
     #[must_use]
     pub fn unknown() -> Run {
-        Run { time: "<time>".into(), own: Checkout::unknown("this repository"), by: "<you>".into(), proxies: Vec::new() }
+        Run {
+            time: "<time>".into(),
+            own: Checkout::unknown("this repository"),
+            by: "<you>".into(),
+            proxies: Vec::new(),
+        }
     }
 
     /// What is known of an engine that no repository builds: its tag has this repository's day and commit.
@@ -174,7 +192,9 @@ impl Run {
                 (for_tag(major), "packages".to_owned(), names.join(" "))
             }
             Source::Image { image, .. } => {
-                let tag = image.rsplit_once(':').map_or(LATEST, |(_, tag)| if tag.contains('/') { LATEST } else { tag });
+                let tag = image
+                    .rsplit_once(':')
+                    .map_or(LATEST, |(_, tag)| if tag.contains('/') { LATEST } else { tag });
                 (for_tag(tag), image.clone(), String::new())
             }
         };
@@ -187,7 +207,12 @@ impl Checkout {
     /// What stands for one as long as it was not looked at.
     #[must_use]
     pub fn unknown(of: &str) -> Checkout {
-        Checkout { source: format!("<{of}>"), branch: "<branch>".into(), commit: "<sha8>".into(), date: "<date>".into() }
+        Checkout {
+            source: format!("<{of}>"),
+            branch: "<branch>".into(),
+            commit: "<sha8>".into(),
+            date: "<date>".into(),
+        }
     }
 
     /// The first eight characters of the commit.
@@ -241,7 +266,8 @@ pub fn files(image: &Image) -> Option<Files> {
 /// What brings a repository here, where it was not cloned before.
 #[must_use]
 pub fn clone(url: &str, branch: &str, to: &str) -> Vec<Line> {
-    let words = ["git", "clone", "--depth", "1", "--branch", branch, "--recurse-submodules", "--shallow-submodules"];
+    let words =
+        ["git", "clone", "--depth", "1", "--branch", branch, "--recurse-submodules", "--shallow-submodules"];
     let mut line = Line::of(&words);
     line.0.extend(["--", url, to].map(str::to_owned));
     vec![line]
@@ -358,7 +384,8 @@ pub fn list(image: &Image) -> Line {
 /// Which of those listed is taken: the newest with a tag of its own.
 #[must_use]
 pub fn newest(listed: &str) -> Option<&str> {
-    let named = || listed.lines().map(str::trim).filter(|line| !line.is_empty() && !line.ends_with(":<none>"));
+    let named =
+        || listed.lines().map(str::trim).filter(|line| !line.is_empty() && !line.ends_with(":<none>"));
     let own = named().find(|line| !line.ends_with(&format!(":{LATEST}")));
     own.or_else(|| named().next())
 }

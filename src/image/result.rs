@@ -56,7 +56,8 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// # Errors
 /// The path at which it failed, and why.
 pub fn write(path: &Path, report: &Report) -> Result<(), (PathBuf, io::Error)> {
-    let mut json = serde_json::to_string_pretty(report).map_err(|error| (twin(path), io::Error::other(error)))?;
+    let mut json =
+        serde_json::to_string_pretty(report).map_err(|error| (twin(path), io::Error::other(error)))?;
     json.push('\n');
     // The list comes last: who sees it finds its twin.
     let files = [(twin(path), json), (path.to_owned(), report.names())];
@@ -91,7 +92,9 @@ mod tests {
 
     fn report(name: &str) -> Report {
         let (id, name, image_id) = ("a".to_owned(), name.to_owned(), "sha256:1".to_owned());
-        Report { images: vec![Built { id, kind: "engine", name, image_id, digests: Vec::new(), pushed: false }] }
+        Report {
+            images: vec![Built { id, kind: "engine", name, image_id, digests: Vec::new(), pushed: false }],
+        }
     }
 
     #[test]

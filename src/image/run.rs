@@ -79,7 +79,10 @@ fn files_are_there(folder: &Path, plan: &Plan<'_>) -> Result<(), Cause> {
         needed(program, "make build makes it; it goes into the images")?;
     }
     if !plan.engines.is_empty() {
-        needed(plan::BASE_SCRIPT, "it makes the base image; image.yml belongs into the top folder of this repository")?;
+        needed(
+            plan::BASE_SCRIPT,
+            "it makes the base image; image.yml belongs into the top folder of this repository",
+        )?;
     }
     for image in plan.images() {
         needed(&image.dockerfile, "build_image_dockerfile is relative to the file's folder")?;
@@ -155,9 +158,11 @@ fn look(folder: &Path, watch: &mut dyn Watch) -> Run {
 
 /// Of who has told git nothing of himself.
 fn user_at_host() -> String {
-    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()));
+    let user =
+        ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|it| !it.is_empty()));
     let user = user.unwrap_or_else(|| nix::unistd::getuid().to_string());
-    let host = nix::unistd::gethostname().map_or_else(|_| "localhost".into(), |host| host.to_string_lossy().into_owned());
+    let host = nix::unistd::gethostname()
+        .map_or_else(|_| "localhost".into(), |host| host.to_string_lossy().into_owned());
     format!("{user}@{host}")
 }
 
@@ -186,7 +191,12 @@ impl<'a> Yard<'a> {
             self.step(watch, &image.id, &format!("docker push of {full}"));
             let path = self.log_path(&image.id);
             let log = File::options().append(true).open(&path);
-            self.command(&image.id, &plan::push(&full), &mut log.map_err(|error| Cause::of_file(path, error))?, watch)?;
+            self.command(
+                &image.id,
+                &plan::push(&full),
+                &mut log.map_err(|error| Cause::of_file(path, error))?,
+                watch,
+            )?;
         }
         Ok(())
     }
@@ -199,7 +209,9 @@ impl<'a> Yard<'a> {
             self.step(watch, &image.id, &format!("git: {url}, branch {branch}"));
             let clone = self.folder.join(&files.clone);
             let fetched =
-                source::fetch(self.folder, &files, (url, branch), &mut log, self.stop, &mut |line| watch.line(line));
+                source::fetch(self.folder, &files, (url, branch), &mut log, self.stop, &mut |line| {
+                    watch.line(line)
+                });
             let state = fetched.and_then(|()| source::engine(&clone, url, branch));
             engine = Some(state.map_err(|ended| self.of_git(image, (url, branch), ended))?);
             if let Some(template) = template {
@@ -267,14 +279,18 @@ impl<'a> Yard<'a> {
         for image in self.plan.images() {
             let name = self.names.get(image.id.as_str()).cloned().unwrap_or_default();
             let format = "{{.Id}} {{json .RepoDigests}}";
-            let said = docker(self.folder, &Line::of(&["docker", "image", "inspect", "--format", format, &name]))?;
+            let said =
+                docker(self.folder, &Line::of(&["docker", "image", "inspect", "--format", format, &name]))?;
             let (image_id, digests) = said.split_once(' ').unwrap_or((&said, ""));
             images.push(Built {
                 id: image.id.clone(),
                 kind: if matches!(image.kind, Kind::Engine(_)) { "engine" } else { "manager" },
                 name,
                 image_id: image_id.to_owned(),
-                digests: serde_json::from_str::<Option<Vec<String>>>(digests).ok().flatten().unwrap_or_default(),
+                digests: serde_json::from_str::<Option<Vec<String>>>(digests)
+                    .ok()
+                    .flatten()
+                    .unwrap_or_default(),
                 pushed: self.plan.pushed.contains(&image),
             });
         }

@@ -102,7 +102,8 @@ fn remove(path: &Path) -> io::Result<()> {
 pub(super) fn engine(clone: &Path, url: &str, branch: &str) -> Result<Engine, Ended> {
     let (commit, date) = head(clone)?;
     let mut text = Vec::new();
-    let read = File::open(clone.join(CONFIGURE)).and_then(|file| file.take(CONFIGURE_MAX).read_to_end(&mut text));
+    let read =
+        File::open(clone.join(CONFIGURE)).and_then(|file| file.take(CONFIGURE_MAX).read_to_end(&mut text));
     let version = read.ok().and_then(|_| package_version(&String::from_utf8_lossy(&text)));
     let checkout = Checkout { source: url.to_owned(), branch: branch.to_owned(), commit, date };
     Ok(Engine { version: version.unwrap_or_else(|| "0".to_owned()), checkout })

@@ -19,6 +19,7 @@ mod diskfull_polar;
 mod documents;
 mod engine;
 mod exit_statuses;
+mod image;
 mod install;
 mod instance;
 mod kubernetes;
