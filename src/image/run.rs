@@ -53,6 +53,7 @@ pub fn build(
     watch: &mut dyn Watch,
 ) -> Result<Report, Cause> {
     files_are_there(folder, plan)?;
+    result_can_be(&folder.join(&config.result))?;
     let _turn = turn(folder)?;
     let names = programs_answer(folder, plan)?;
     let run = look(folder, watch);
@@ -88,6 +89,20 @@ fn files_are_there(folder: &Path, plan: &Plan<'_>) -> Result<(), Cause> {
         needed(&image.dockerfile, "build_image_dockerfile is relative to the file's folder")?;
     }
     Ok(())
+}
+
+/// Where the result goes is a folder, and no folder is in its place.
+fn result_can_be(path: &Path) -> Result<(), Cause> {
+    let is_dir = |path: &Path| fs::metadata(path).map(|meta| meta.is_dir());
+    if is_dir(path).unwrap_or(false) {
+        return Err(Cause::of_file(path, std::io::Error::from(std::io::ErrorKind::IsADirectory)));
+    }
+    let parent = path.parent().unwrap_or(path);
+    match is_dir(parent) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Cause::of_file(parent, std::io::Error::from(std::io::ErrorKind::NotADirectory))),
+        Err(error) => Err(Cause::of_file(parent, error)),
+    }
 }
 
 /// One builder at a time in a folder; the kernel ends its turn with it.

@@ -314,10 +314,10 @@ proptest! {
     ) {
         let mut text = SEED.to_owned();
         text.replace_range(at..(at + len).min(SEED.len()), &with);
-        if let Ok(config) = parse("f", &text) {
-            if let Ok(made) = plan(&config, &Choice::default()) {
-                let _ = plan::would(&config, &made, false, |_| false);
-            }
+        if let Ok(config) = parse("f", &text)
+            && let Ok(made) = plan(&config, &Choice::default())
+        {
+            let _ = plan::would(&config, &made, false, |_| false);
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::bed::{Bed, Ctl, down, ok, running};
 
 /// What a command writes to a terminal.
-fn on_terminal(ctl: Ctl) -> String {
+pub fn on_terminal(ctl: Ctl) -> String {
     let pty = nix::pty::openpty(None, None).unwrap();
     let (out, err) = (pty.slave.try_clone().unwrap(), pty.slave);
     let mut child = ctl.spawn_to(out, err);

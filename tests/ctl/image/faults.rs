@@ -135,7 +135,12 @@ fn a_file_that_says_what_cannot_be() {
 fn a_result_that_cannot_be_written() {
     let yard = yard();
     fs::create_dir(yard.at("top/image.result")).unwrap();
-    refused(&yard, 1, "file", &["image.result"]);
+    refused(&yard, 1, "file", &["image.result: is a directory"]);
+    let text = fs::read_to_string(yard.at("top/image.yml")).unwrap();
+    fs::write(yard.at("top/image.yml"), format!("result: no/where\n{text}")).unwrap();
+    refused(&yard, 1, "file", &["no: No such file"]);
+    // It is seen before anything is built.
+    assert!(yard.record().is_empty());
 }
 
 /// A build that goes on until it is interrupted, and `polarctl` above it.

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::yard::{ENGINE, MANAGER, PACKAGES, Yard, argument, git, value};
 use crate::bed::Ctl;
+use crate::terminal::on_terminal;
 
 /// A manager before its engine, and one more engine.
 fn images() -> String {
@@ -203,4 +204,15 @@ fn the_words_of_the_predecessor() {
     let line = Ctl::new("image build --no_cache").option("--image_config", &yard.at("top/image.yml"));
     let ran = line.env("PATH", path).env("HOME", yard.at("home")).ran();
     assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[test]
+fn a_terminal_has_a_line_that_moves_and_goes_away() {
+    let yard = yard();
+    // Long enough for the line to be drawn.
+    yard.program("top/docker/base/build.sh", "#!/bin/sh\necho unpacking\nsleep 1\n");
+    let shown = on_terminal(yard.command("").env("TERM", "xterm"));
+    assert!(shown.contains("[1/4] base") && shown.contains(": unpacking"), "{shown:?}");
+    let last = shown.rsplit("\x1b[2K").next().unwrap();
+    assert!(last.starts_with("p/e:15.") && !last.contains('['), "{shown:?}");
 }

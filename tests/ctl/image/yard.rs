@@ -157,8 +157,8 @@ impl Yard {
 
     /// The call of `docker build` with this Dockerfile.
     pub fn build_of(&self, dockerfile: &str) -> Vec<String> {
-        let found = self.record().into_iter().filter(|words| words.iter().any(|word| word == dockerfile));
-        found.last().unwrap_or_else(|| panic!("{:?}", self.record()))
+        let mut found = self.record().into_iter().filter(|words| words.iter().any(|word| word == dockerfile));
+        found.next_back().unwrap_or_else(|| panic!("{:?}", self.record()))
     }
 
     pub fn result(&self) -> Option<String> {
