@@ -214,7 +214,7 @@ impl Last {
     }
 
     fn close(&mut self, watch: &mut dyn FnMut(&str)) {
-        let text = String::from_utf8_lossy(&self.open).trim_end().to_owned();
+        let text = plain(&String::from_utf8_lossy(&self.open)).trim_end().to_owned();
         self.open.clear();
         if text.is_empty() {
             return;
@@ -231,6 +231,17 @@ impl Last {
         let lines: Vec<String> = self.lines.into();
         if lines.is_empty() { "(it said nothing)".to_owned() } else { lines.join("\n") }
     }
+}
+
+/// A line without the colours that Docker gives to what a build says on standard error.
+fn plain(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // A sequence ends with its first byte from @ on (ECMA-48).
+        text.extend(part.chars().skip_while(|c| !('@'..='~').contains(c)).skip(1));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -269,6 +280,15 @@ mod tests {
         assert_eq!(log.lines().count(), 101);
         let (done, ..) = sh("kill -9 $$", &Stop::default());
         assert!(matches!(done, Err(Ended::Failed(how, _)) if how == "signal 9"));
+    }
+
+    #[test]
+    fn a_line_without_its_colours() {
+        for (line, text) in
+            [("a", "a"), ("\x1b[91mE: b\x1b[0m", "E: b"), ("\x1b[0m\x1b[1;31mc", "c"), ("\x1b[", "")]
+        {
+            assert_eq!(plain(line), text);
+        }
     }
 
     #[test]

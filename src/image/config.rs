@@ -83,7 +83,7 @@ pub enum Source {
         branch: String,
         /// The template of `postgresql.conf` in it.
         template: Option<String>,
-        /// The command that builds it, where it is not the Dockerfile's own.
+        /// The command that builds and installs it, where it is not the usual one.
         command: Option<String>,
     },
     /// Another image that has it.

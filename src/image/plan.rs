@@ -13,6 +13,9 @@ pub const BASE_IMAGE: &str = "polardb_pg/polardb_pg_base:bookworm";
 pub const BASE_SCRIPT: &str = "docker/base/build.sh";
 /// Where clones, templates and logs are, in the folder of the file: what is built must be in it.
 pub const CACHE: &str = ".image";
+/// What builds an engine of its repository where the file does not say: as PostgreSQL and PolarDB are built, with what the
+/// predecessor's images had. The Dockerfile runs it in the sources, with PREFIX in its environment.
+pub const BUILD_COMMAND: &str = r#"./configure --prefix="$PREFIX" --with-openssl --with-libxml --with-libxslt --with-pam --with-gssapi --with-ldap --with-llvm --with-icu --with-perl --with-python --with-tcl --with-uuid=e2fs && make -j"$(nproc)" && make install && make -C contrib install"#;
 /// The tag that the newest image of a name has beside its own, on this machine only.
 const LATEST: &str = "latest";
 
@@ -320,9 +323,7 @@ pub fn build_engine(run: &Run, image: &Image, engine: &Engine, no_cache: bool) -
                     line.argument("CONF_TEMPLATE", &template);
                 }
             }
-            if let Some(command) = command {
-                line.argument("ENGINE_BUILD_COMMAND", command);
-            }
+            line.argument("ENGINE_BUILD_COMMAND", command.as_deref().unwrap_or(BUILD_COMMAND));
         }
         Kind::Manager(_) => {}
     }

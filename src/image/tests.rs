@@ -269,8 +269,8 @@ fn the_command_lines_of_other_sources() {
         commit: "fedcba9876543210".into(),
         date: "20250101".into(),
     };
-    let line =
-        plan::build_engine(&run(), engine, &Engine { version: "15.8".into(), checkout }, false).to_string();
+    let of = Engine { version: "15.8".into(), checkout };
+    let line = plan::build_engine(&run(), engine, &of, false).to_string();
     for part in [
         "--tag p/e:15.8.20250101.fedcba98.20260304050607 ",
         "'ENGINE_PACKAGES='",
@@ -281,6 +281,9 @@ fn the_command_lines_of_other_sources() {
     ] {
         assert!(line.contains(part), "{line} has no {part}");
     }
+    let config = good(&pair(&lines.replace("    engine_build_command: ./b\n", "")));
+    let line = plan::build_engine(&run(), &config.images[1], &of, false).0;
+    assert!(line.contains(&format!("ENGINE_BUILD_COMMAND={}", plan::BUILD_COMMAND)), "{line:?}");
     let config = good(&pair("    engine_image: h:5000/x/y:3\n    engine_prefix: /p\n"));
     let Kind::Engine(source) = &config.images[1].kind else { panic!() };
     let line =
