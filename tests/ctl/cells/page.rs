@@ -8,8 +8,7 @@ use crate::bed::Ctl;
 
 /// What changes no instance and reads none, what is the supervisor's alone, what changes the state itself, and
 /// what calls them by other names.
-/// What changes no instance and reads none, what is the supervisor's alone, and what changes the state itself.
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 15] = [
     "status",
     "explain",
     "start",
