@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use crate::common::{Account, Done, Exit, Instance, SOON, Signal, finish, polarctl, postgres_user, until};
 
-/// The file of the image.
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rootfs/manager/etc/polardb/supervisor.toml");
+/// The file of the image's PID 1.
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rootfs/manager/etc/polardb/manager.toml");
+/// The file that `polarctl` reads there: the engine image's, which the manager image is built on.
+const ENGINES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rootfs/engine/etc/polardb/supervisor.toml");
 
 /// The manager's container, with this data volume; as root, or as the engine's user.
 fn manager(data: Option<&Path>, user: Option<Account>) -> Instance {
@@ -24,12 +26,14 @@ fn manager(data: Option<&Path>, user: Option<Account>) -> Instance {
     manager
 }
 
-/// `docker exec` in it, with the environment of its PID 1.
-fn exec(manager: &Instance, user: Option<Account>, words: &[&str]) -> Done {
+/// `docker exec` in it, with the environment of its PID 1 but for what says where a supervisor's folder is: there the files
+/// say so.
+fn exec(manager: &Instance, user: Option<Account>, run_dir: &str, words: &[&str]) -> Done {
     let mut command = Command::new("nsenter");
     let environment = std::fs::read(format!("/proc/{}/environ", manager.pid1())).unwrap();
     let environment = String::from_utf8(environment).unwrap();
     command.env_clear().envs(environment.split('\0').filter_map(|pair| pair.split_once('=')));
+    command.env("POLAR_SUPERVISOR_RUN_DIR", manager.path(run_dir));
     command.args(["-t", &manager.pid1().to_string(), "-p", "-m", "-i", "--wdns=/", "--"]);
     if let Some(user) = user {
         command.args(["setpriv", &format!("--reuid={}", user.uid), &format!("--regid={}", user.gid)]);
@@ -45,9 +49,16 @@ fn exec(manager: &Instance, user: Option<Account>, words: &[&str]) -> Done {
 }
 
 fn ctl(manager: &Instance, user: Option<Account>, line: &str) -> Done {
+    let mut words = vec![polarctl().to_str().unwrap(), "--config", ENGINES];
+    words.extend(line.split_whitespace());
+    exec(manager, user, "run-of-the-engine", &words)
+}
+
+/// The same, of PID 1 itself.
+fn ctl_of_pid_1(manager: &Instance, user: Option<Account>, line: &str) -> Done {
     let mut words = vec![polarctl().to_str().unwrap(), "--config", FILE];
     words.extend(line.split_whitespace());
-    exec(manager, user, &words)
+    exec(manager, user, "run", &words)
 }
 
 fn json(manager: &Instance, user: Option<Account>, line: &str) -> Value {
@@ -59,11 +70,12 @@ fn it_waits_reaps_and_ends_as_root_and_as_the_engines_user() {
     for user in [None, Some(postgres_user())] {
         let mut manager = manager(None, user);
         assert_eq!(manager.init().uid, user.map_or(0, |user| user.uid));
-        exec(&manager, user, &["sh", "-c", "for n in 1 2 3; do sleep 0.$n & done"]).success();
+        exec(&manager, user, "run", &["sh", "-c", "for n in 1 2 3; do sleep 0.$n & done"]).success();
         manager.until("what was left behind to be reaped", |it| it.processes().len() == 1);
-        let by_socket = format!("--socket {}/supervisor.sock status", manager.path("run").display());
+        let socket = manager.path("run/supervisor.sock");
+        let by_socket = format!("--socket {} status", socket.display());
         assert_eq!(json(&manager, user, &by_socket), serde_json::json!([]));
-        assert_eq!(ctl(&manager, user, "health --live").code(), 0, "for HEALTHCHECK");
+        assert_eq!(ctl_of_pid_1(&manager, user, "health --live").code(), 0, "for HEALTHCHECK");
         assert!(!manager.log().contains("WARN"), "{}", manager.log());
         assert_eq!(manager.stop(Signal::SIGTERM), Exit::Code(0));
     }
@@ -119,7 +131,6 @@ fn root_manages_it() {
 
 #[test]
 fn the_file_of_the_engines_image_is_one_engine_at_its_defaults() {
-    let file = Path::new(FILE).parent().unwrap().join("../../../engine/etc/polardb/supervisor.toml");
     let check = |arguments: &[&str]| {
         let mut command = Command::new(crate::common::SUPERVISOR);
         command.env_clear().args(arguments).stdin(Stdio::null());
@@ -128,7 +139,7 @@ fn the_file_of_the_engines_image_is_one_engine_at_its_defaults() {
     let empty = crate::common::TestDir::new();
     let empty = empty.file("empty.toml", "", 0o644);
     assert_eq!(
-        check(&["--config", file.to_str().unwrap(), "check"]),
+        check(&["--config", ENGINES, "check"]),
         check(&["--config", empty.to_str().unwrap(), "check"])
     );
 }
