@@ -3,6 +3,7 @@
 pub mod account;
 pub mod disk;
 pub mod image;
+pub mod engine_user;
 pub mod install;
 pub mod instance;
 pub mod params;

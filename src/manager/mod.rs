@@ -22,6 +22,7 @@
 //! | [`tablespace`] | tablespaces, and their folders |
 //! | [`install`] | what an empty volume needs before its engine is started |
 //! | [`task`] | the predecessor's tasks: what callers ask for by variables |
+//! | [`engine_user`] | the uid of the engine's user by PolarDB Stack's rule |
 //! | [`program`] | running a program of the engine, as its user |
 //! | [`log`] | `manager.log`: one line an operation, of many processes at once |
 //! | [`secret`] | no core of a process that holds one |
@@ -31,6 +32,7 @@ pub mod account;
 pub mod cause;
 pub mod disk;
 pub mod diskfull;
+pub mod engine_user;
 pub mod health;
 pub mod identity;
 pub mod install;

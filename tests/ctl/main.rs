@@ -18,6 +18,7 @@ mod diskfull;
 mod diskfull_polar;
 mod documents;
 mod engine;
+mod engine_user;
 mod exit_statuses;
 mod image;
 mod install;

@@ -2,7 +2,7 @@
 
 use crate::bed::Ctl;
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 22] = [
     "status",
     "explain",
     "start",
@@ -15,6 +15,7 @@ const VERBS: [&str; 21] = [
     "logs",
     "health",
     "install",
+    "engine-user",
     "params",
     "account",
     "replica",

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::account::AccountVerb;
 use super::disk::DiskVerb;
+use super::engine_user::EngineUserArgs;
 use super::install::InstallArgs;
 use super::params::ParamsVerb;
 use super::replica::ReplicaVerb;
@@ -19,6 +20,8 @@ use crate::ctl::time::parse_span;
 pub enum InstanceVerb {
     /// Makes on an empty volume what an engine needs that the supervisor of another container starts (init = "wait")
     Install(Box<InstallArgs>),
+    /// Gives the engine's user the uid that PolarDB Stack has for the instance, by its line in /etc/passwd
+    EngineUser(EngineUserArgs),
     /// Parameters of an instance: what they are, where they come from, and changing them
     #[command(subcommand)]
     Params(ParamsVerb),

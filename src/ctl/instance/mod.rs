@@ -8,6 +8,7 @@
 //! | `ssl` | TLS |
 //! | `tablespace` | tablespaces |
 //! | `install` | what an empty volume needs |
+//! | `engine_user` | the uid of the engine's user |
 //! | `params` | parameters |
 //! | `disk` | disks, and the lock against a full one |
 //! | `small` | those of a few lines: the system identifier, the log's switch, psql |
@@ -15,6 +16,7 @@
 mod account;
 mod desk;
 mod disk;
+mod engine_user;
 mod install;
 mod params;
 mod replica;
@@ -37,6 +39,7 @@ pub(crate) fn run(place: &Place, screen: Screen, verb: InstanceVerb) -> Result<E
     let mut desk = Desk::new(place, screen);
     match verb {
         InstanceVerb::Install(args) => install::run(&mut desk, &args)?,
+        InstanceVerb::EngineUser(args) => engine_user::run(&mut desk, &args)?,
         InstanceVerb::Replica(verb) => replica::run(&mut desk, verb)?,
         InstanceVerb::Account(verb) => account::run(&mut desk, verb)?,
         InstanceVerb::Disk(verb) => disk::run(&mut desk, verb)?,

@@ -23,6 +23,7 @@ const OTHERS: [&str; 15] = [
     "image",
     "help",
     "install",
+    "engine-user",
     "task",
 ];
 
