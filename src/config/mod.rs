@@ -47,6 +47,12 @@ pub use show::{reference, to_toml};
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/polardb/supervisor.toml";
 
+/// The file that is read instead, where it is there, in a pod of PolarDB Stack.
+const STACK_FILE: &str = "/etc/polardb/stack.toml";
+
+/// The variable that a pod of PolarDB Stack gives its engine container, and nobody else.
+const STACK_VARIABLE: &str = "host_data_dir";
+
 /// What messages call the configuration where there is no file.
 const BUILT_IN: &str = "built-in defaults";
 
@@ -58,7 +64,7 @@ const FILE_MAX: u64 = 1 << 20;
 pub enum Source<'a> {
     /// This file, which must exist.
     File(&'a Path),
-    /// [`DEFAULT_FILE`] if there is one, else the built-in defaults.
+    /// [`DEFAULT_FILE`] if there is one, else the built-in defaults; in a pod of PolarDB Stack rather its own file.
     Default,
 }
 
@@ -72,8 +78,14 @@ pub fn load(source: Source<'_>, env: &[(String, String)]) -> Result<Config, Mist
     let env = &twin::resolved(env).map_err(|mistake| Mistakes(vec![mistake]))?;
     match source {
         Source::File(path) => load_file(path, env),
-        Source::Default => load_default(Path::new(DEFAULT_FILE), env),
+        Source::Default => load_default(default_file(env, Path::new(STACK_FILE)), env),
     }
+}
+
+/// Only of the engine's image there is a file for such a pod.
+fn default_file<'a>(env: &[(String, String)], stack: &'a Path) -> &'a Path {
+    let in_pod = env.iter().any(|(name, value)| name == STACK_VARIABLE && !value.is_empty());
+    if in_pod && stack.symlink_metadata().is_ok() { stack } else { Path::new(DEFAULT_FILE) }
 }
 
 fn load_default(path: &Path, env: &[(String, String)]) -> Result<Config, Mistakes> {

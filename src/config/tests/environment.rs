@@ -310,3 +310,19 @@ fn mistakes_of_file_and_environment_come_together() {
     let places: Vec<_> = all.iter().map(|mistake| mistake.key.as_str()).collect();
     assert_eq!(places, ["supervisor.log_level", "POLAR_ENGINE_PORT", "POLAR_SUPERVISOR_X"]);
 }
+
+#[test]
+fn a_pod_of_polardb_stack_has_a_file_of_its_own() {
+    use crate::config::{DEFAULT_FILE, default_file};
+    let dir = tempfile::tempdir().unwrap();
+    let stack = dir.path().join("stack.toml");
+    let of = |value: &str| {
+        let env = [("host_data_dir".to_owned(), value.to_owned())];
+        default_file(&env, &stack).to_owned()
+    };
+    let usual = std::path::PathBuf::from(DEFAULT_FILE);
+    assert_eq!(of("/disk1/data"), usual, "an image that has none");
+    std::fs::write(&stack, "").unwrap();
+    assert_eq!((of("/disk1/data"), of("")), (stack.clone(), usual.clone()));
+    assert_eq!(default_file(&[], &stack), usual);
+}
