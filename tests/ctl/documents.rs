@@ -146,3 +146,8 @@ fn the_page_of_start_and_stop() {
 fn the_page_of_polardb_stack() {
     run("polardb-stack.md");
 }
+
+#[test]
+fn the_page_of_the_images_of_polardb_stack() {
+    run("polardb-stack-images.md");
+}
