@@ -2,8 +2,8 @@
 
 pub mod account;
 pub mod disk;
-pub mod image;
 pub mod engine_user;
+pub mod image;
 pub mod install;
 pub mod instance;
 pub mod params;

@@ -40,6 +40,7 @@ mod live;
 mod local_instance;
 #[cfg(feature = "ctl")]
 mod local_instance_polar;
+mod kubernetes;
 mod lock;
 mod lock_kinds;
 mod lock_when;

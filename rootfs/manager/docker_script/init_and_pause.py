@@ -6,4 +6,4 @@ if [[ -z $logic_ins_id ]]; then
 elif ! polarctl engine-user --logic-id "$logic_ins_id"; then
     echo "init_and_pause.py: user postgres keeps its uid" >&2
 fi
-exec -a /docker_script/init_and_pause.py polar-supervisor "$@"
+exec -a /docker_script/init_and_pause.py polar-supervisor --config /etc/polardb/manager.toml "$@"

@@ -8,7 +8,7 @@ use crate::bed::Ctl;
 
 /// What changes no instance and reads none, what is the supervisor's alone, what changes the state itself, and
 /// what calls them by other names.
-const OTHERS: [&str; 15] = [
+const OTHERS: [&str; 16] = [
     "status",
     "explain",
     "start",

@@ -25,8 +25,9 @@ mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
 mount --bind "$DIR/data" "$root/data"
 mount --bind "$DIR/log" "$root/log"
 mount -t tmpfs -o mode=755 tmpfs "$root/usr/local/bin"
-# As the Dockerfile copies them.
-cp -a --no-preserve=ownership "$ROOTFS/common/." "$ROOTFS/$IMAGE/." "$root/"
+mount -t tmpfs -o mode=755 tmpfs "$root/var/log"
+# As the Dockerfiles copy them: the manager image builds on the engine image.
+cp -a --no-preserve=ownership "$ROOTFS/common/." "$ROOTFS/engine/." "$ROOTFS/$IMAGE/." "$root/"
 for program in "$SUPERVISOR" "$POLARCTL"; do
     touch "$root/usr/local/bin/${program##*/}"
     mount --bind "$program" "$root/usr/local/bin/${program##*/}"

@@ -31,7 +31,7 @@ const FILES: [(&str, &str); 6] = [
     ("common", "/etc/profile.d/polardb.sh"),
     ("engine", "/etc/polardb/supervisor.toml"),
     ("engine", "/etc/polardb/stack.toml"),
-    ("manager", "/etc/polardb/supervisor.toml"),
+    ("manager", "/etc/polardb/manager.toml"),
 ];
 
 fn root() -> PathBuf {
