@@ -130,16 +130,18 @@ fn root_manages_it() {
 }
 
 #[test]
-fn the_file_of_the_engines_image_is_one_engine_at_its_defaults() {
+fn the_file_of_the_engines_image_is_one_engine_that_listens_at_its_defaults() {
     let check = |arguments: &[&str]| {
         let mut command = Command::new(crate::common::SUPERVISOR);
         command.env_clear().args(arguments).stdin(Stdio::null());
         finish(command, SOON).success()
     };
-    let empty = crate::common::TestDir::new();
-    let empty = empty.file("empty.toml", "", 0o644);
+    let dir = crate::common::TestDir::new();
+    let listens =
+        "[program.engine]\nkind = \"postgres\"\n[program.engine.parameters]\nlisten_addresses = \"*\"\n";
+    let listens = dir.file("listens.toml", listens, 0o644);
     assert_eq!(
         check(&["--config", ENGINES, "check"]),
-        check(&["--config", empty.to_str().unwrap(), "check"])
+        check(&["--config", listens.to_str().unwrap(), "check"])
     );
 }
