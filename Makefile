@@ -16,12 +16,13 @@ OUT = $(or $(CARGO_TARGET_DIR),target)
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: run test soak lint build static images bench help
+.PHONY: run test test-containers soak lint build static images bench help
 
 help:
 	@echo 'make run [PORT=5432] [DIR=/path]  run the supervisor in the foreground over a PostgreSQL of its own; Ctrl-C stops it'
 	@echo '         [PROGRAMS=/more.toml]    with the programs of that file beside it, such as examples/sidecars.toml'
 	@echo 'make test                         install what the tests need, then pass them all; needs root (asks sudo)'
+	@echo 'make test-containers              build the images and run them in real containers; part of make test where docker answers'
 	@echo 'make soak [SECONDS=600] [SEED=n]  random faults under load for so long; the laws of the house must hold through all'
 	@echo 'make bench [ONLY=start] [ROUNDS=20] as an init, beside other inits; a whole run writes docs/benchmarks.md'
 	@echo 'make lint                         format, clippy, and the rules of this house (scripts/lint)'
@@ -37,6 +38,12 @@ run:
 test:
 	@scripts/setup test
 	@scripts/test
+
+test-containers:
+	@scripts/setup test
+	@scripts/setup images
+	@$(MAKE) --no-print-directory build
+	@scripts/test --test containers -- --test-threads=4
 
 soak:
 	@scripts/setup test
