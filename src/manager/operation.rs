@@ -112,16 +112,30 @@ pub fn run<O: Operation>(
     }
     let who = format!("{} by {}, request {}", operation.name(), site.call.caller, site.call.request);
     let _turn = operation.turn(site, &who, waiting)?;
-    let seen = operation.look(site)?;
-    let plan = operation.plan(&seen)?;
-    if plan.steps.is_empty() {
-        return Ok(Outcome { changed: false, steps: Vec::new(), notes: plan.notes, seen });
+    let mut seen = operation.look(site)?;
+    let mut plan = operation.plan(&seen)?;
+    let mut overtaken = false;
+    loop {
+        if plan.steps.is_empty() {
+            return Ok(Outcome { changed: false, steps: Vec::new(), notes: plan.notes, seen });
+        }
+        match operation.carry_out(&plan.steps, &seen, site) {
+            Err(cause) if !overtaken && is_overtaken(&cause) => overtaken = true,
+            done => break done?,
+        }
+        seen = operation.look(site)?;
+        plan = operation.plan(&seen)?;
     }
-    operation.carry_out(&plan.steps, &seen, site)?;
     let after = operation.look(site)?;
     let mut notes = operation.confirm(&seen, &after)?;
     notes.append(&mut site.remarks);
     Ok(Outcome { changed: true, steps: shown(&plan), notes, seen: after })
+}
+
+/// Whether things changed between look and deed: the server still ends what a caller that was killed has begun. SQLSTATE:
+/// duplicate_object, undefined_object, and unique_violation where the other one has not committed yet.
+fn is_overtaken(cause: &Cause) -> bool {
+    matches!(cause, Cause::Sql { code, .. } if ["42710", "42704", "23505"].contains(&code.as_str()))
 }
 
 fn shown<S: fmt::Display>(plan: &Plan<S>) -> Vec<String> {
@@ -138,6 +152,8 @@ mod tests {
     struct Count {
         number: Cell<u32>,
         works: bool,
+        /// How often another one is faster.
+        overtaken: Cell<u32>,
     }
 
     impl Operation for Count {
@@ -157,6 +173,11 @@ mod tests {
         }
 
         fn carry_out(&self, _: &[&'static str], _: &u32, _: &mut Site) -> Result<(), Cause> {
+            if self.overtaken.get() > 0 {
+                self.overtaken.set(self.overtaken.get() - 1);
+                let message = "it exists".to_owned();
+                return Err(Cause::Sql { code: "42710".to_owned(), message, detail: None });
+            }
             if self.works {
                 self.number.set(3);
             }
@@ -174,7 +195,7 @@ mod tests {
 
     #[test]
     fn said_done_and_done_twice() {
-        let count = Count { number: Cell::new(1), works: true };
+        let count = Count { number: Cell::new(1), works: true, overtaken: Cell::new(0) };
         let said = ran(&count, true).unwrap();
         assert_eq!(
             (said.changed, said.steps.as_slice(), said.seen),
@@ -188,8 +209,15 @@ mod tests {
 
     #[test]
     fn what_does_not_show_was_not_done() {
-        let count = Count { number: Cell::new(1), works: false };
+        let count = Count { number: Cell::new(1), works: false, overtaken: Cell::new(0) };
         let cause = ran(&count, false).unwrap_err();
         assert!(cause.to_string().ends_with("still to do: count to 3"), "{cause}");
+    }
+
+    #[test]
+    fn what_was_overtaken_is_looked_at_again_once() {
+        let count = |times| Count { number: Cell::new(1), works: true, overtaken: Cell::new(times) };
+        assert_eq!(ran(&count(1), false).unwrap().seen, 3);
+        assert_eq!(ran(&count(2), false).unwrap_err().code(), "sql");
     }
 }
