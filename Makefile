@@ -16,7 +16,7 @@ OUT = $(or $(CARGO_TARGET_DIR),target)
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL := help
-.PHONY: run test test-containers soak lint build static images bench help
+.PHONY: run test test-containers soak lint build static images bench bench-containers help
 
 help:
 	@echo 'make run [PORT=5432] [DIR=/path]  run the supervisor in the foreground over a PostgreSQL of its own; Ctrl-C stops it'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test-containers              build the images and run them in real containers; part of make test where docker answers'
 	@echo 'make soak [SECONDS=600] [SEED=n]  random faults under load for so long; the laws of the house must hold through all'
 	@echo 'make bench [ONLY=start] [ROUNDS=20] as an init, beside other inits; a whole run writes docs/benchmarks.md'
+	@echo 'make bench-containers [ROUNDS=10] in containers, beside a shell entrypoint and supervisord; needs Docker'
 	@echo 'make lint                         format, clippy, and the rules of this house (scripts/lint)'
 	@echo 'make build                        the static programs: $(OUT)/release/polar-supervisor and polarctl'
 	@echo 'make images                       all images of image.yml, pushed nowhere; needs Docker. docs/images.md: others, pushing'
@@ -85,6 +86,7 @@ static:
 # With no registry in reach, too: image.yml builds of packages, and the manager on the release of this very run. The
 # images take the programs from target/, wherever cargo builds.
 images:
+	@scripts/setup images
 	@$(MAKE) --no-print-directory build
 	@[ '$(OUT)' -ef target ] || { mkdir -p target/release && cp '$(OUT)/release/polar-supervisor' '$(OUT)/release/polarctl' target/release/; }
 	@./image -f image.yml --no-push --only polardb_pg_engine_test --only polardb_pg_engine_release --only polardb_pg_manager
@@ -93,3 +95,9 @@ bench:
 	@scripts/setup bench
 	@$(MAKE) --no-print-directory build
 	@SUPERVISOR='$(OUT)/release/polar-supervisor' POLARCTL='$(OUT)/release/polarctl' scripts/test --bench init
+
+bench-containers:
+	@scripts/setup images
+	@$(MAKE) --no-print-directory build
+	@./image -f image.yml --no-push --only polardb_pg_engine_release
+	@ENGINE_IMAGE=polardb_pg/polardb_pg_engine_release:latest scripts/test --bench containers

@@ -35,12 +35,12 @@ mod harness;
 mod hung_start;
 #[cfg(feature = "ctl")]
 mod installed;
+mod kubernetes;
 mod live;
 #[cfg(feature = "ctl")]
 mod local_instance;
 #[cfg(feature = "ctl")]
 mod local_instance_polar;
-mod kubernetes;
 mod lock;
 mod lock_kinds;
 mod lock_when;

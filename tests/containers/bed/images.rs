@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
 use super::docker::{docker, run};
@@ -79,7 +80,7 @@ fn built() -> Images {
 /// One test process builds at a time: two would exchange each other's images.
 fn turn() -> fs::File {
     let file = fs::File::create(Path::new(TARGET_TMP).join("containers.lock")).unwrap();
-    file.lock().unwrap();
+    flock(&file, FlockOperation::LockExclusive).unwrap();
     file
 }
 
