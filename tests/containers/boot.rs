@@ -1,6 +1,6 @@
 //! The first boot in a container, and the second.
 
-use crate::bed::{Bed, docker};
+use crate::bed::Bed;
 
 #[test]
 fn an_empty_volume_becomes_a_database_that_a_second_container_serves_again() {
@@ -152,18 +152,4 @@ fn read_only_without_a_tmpfs_it_serves_and_says_what_is_missing() {
     });
     engine.said("Read-only file system");
     assert_eq!(engine.stop(), 0);
-}
-
-#[test]
-fn the_volume_of_a_first_boot_that_was_killed_boots() {
-    let Some(bed) = Bed::take(1) else { return };
-    let data = bed.volume("data");
-    let first = bed.engine("killed").mount(&data, "/data").start();
-    crate::bed::until("initdb to be at work", || !first.exec(&["pgrep", "initdb"]).stdout.is_empty());
-    docker(["kill", &first.name]).success();
-    assert_eq!(first.ended(), 137);
-    first.start();
-    first.ready();
-    assert_eq!(first.sql("select 1"), "1");
-    first.said("removing /data/.init-");
 }

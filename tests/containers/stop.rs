@@ -1,6 +1,6 @@
 //! `docker stop`, `docker kill`, and what a volume holds after them.
 
-use crate::bed::{Bed, docker, until};
+use crate::bed::{Bed, Container, docker, until};
 
 #[test]
 fn docker_stop_ends_with_0_and_a_clean_shutdown_at_the_default_grace_period() {
@@ -29,17 +29,41 @@ fn docker_stop_ends_with_0_and_a_clean_shutdown_at_the_default_grace_period() {
     engine.said("ending with status 0");
 }
 
-#[test]
-fn docker_stop_during_the_first_boot_leaves_a_volume_that_boots() {
-    let Some(bed) = Bed::take(1) else { return };
-    let data = bed.volume("data");
-    let engine = bed.engine("first").mount(&data, "/data").start();
-    until("initdb to be at work", || !engine.exec(&["pgrep", "initdb"]).stdout.is_empty());
-    assert_eq!(engine.stop(), 0);
-    assert!(!engine.logs().contains("NEW database"), "it was stopped too late: {}", engine.logs());
+/// A container in the middle of its first boot: a script stands still, and the next start finds a harmless one.
+fn in_its_first_boot(bed: &Bed) -> Container {
+    let script = bed.file("scripts/10.sh", "echo the script is at work; sleep 1000\n");
+    let scripts = script.parent().unwrap();
+    let engine = bed.engine("first").mount(scripts, "/docker-entrypoint-initdb.d:ro").start();
+    engine.said("the script is at work");
+    std::fs::write(script, "echo the second script\n").unwrap();
+    engine
+}
+
+fn boots_in_the_end(engine: &Container) {
+    assert!(!engine.logs().contains("NEW database"), "it had booted: {}", engine.logs());
     engine.start();
     engine.ready();
     assert_eq!(engine.sql("select 1"), "1");
+    engine.said("the second script");
+    engine.said("NEW database");
+}
+
+#[test]
+fn docker_stop_during_the_first_boot_leaves_a_volume_that_boots() {
+    let Some(bed) = Bed::take(1) else { return };
+    let engine = in_its_first_boot(&bed);
+    assert_eq!(engine.stop(), 0);
+    boots_in_the_end(&engine);
+}
+
+#[test]
+fn docker_kill_during_the_first_boot_leaves_a_volume_that_boots() {
+    let Some(bed) = Bed::take(1) else { return };
+    let engine = in_its_first_boot(&bed);
+    docker(["kill", &engine.name]).success();
+    assert_eq!(engine.ended(), 137);
+    boots_in_the_end(&engine);
+    engine.said("removing /data/.init-");
 }
 
 #[test]
