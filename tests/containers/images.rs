@@ -66,7 +66,15 @@ fn the_base_is_made_once() {
 fn build(bed: &Bed, name: &str, arguments: &[&str]) -> crate::bed::Done {
     let context = context();
     let file = context.path().join("docker/Dockerfile.pg.engine.release").display().to_string();
-    let mut words = vec!["build".to_owned(), "-q".into(), "-f".into(), file, "-t".into(), bed.name(name)];
+    let mut words = vec![
+        "build".to_owned(),
+        "-q".into(),
+        "--force-rm".into(),
+        "-f".into(),
+        file,
+        "-t".into(),
+        bed.name(name),
+    ];
     for argument in arguments {
         words.extend(["--build-arg".to_owned(), (*argument).to_owned()]);
     }

@@ -122,7 +122,7 @@ fn image(context: &TempDir, id: &str, dockerfile: &str, arguments: &[&str]) -> S
     let name = format!("polardb_pg/containers_{id}:test");
     let found = || docker(["image", "inspect", "--format", "{{.Id}}", &name]).stdout.trim().to_owned();
     let before = found();
-    let mut words = vec!["build".to_owned(), "-q".into(), "-f".into()];
+    let mut words = vec!["build".to_owned(), "-q".into(), "--force-rm".into(), "-f".into()];
     words.push(context.path().join(dockerfile).display().to_string());
     for argument in arguments.iter().chain(&["http_proxy", "https_proxy", "no_proxy"]) {
         words.extend(["--build-arg".to_owned(), (*argument).to_owned()]);
