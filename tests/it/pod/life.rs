@@ -4,7 +4,7 @@ use std::fs;
 
 use super::bed::{Image, Pids, Pod, UID};
 use super::calls::{self, Call};
-use crate::common::{Process, SOON, Signal, until};
+use crate::common::{Ended, Process, SOON, Signal, until};
 
 fn twice(pod: &Pod, call: &Call) -> [String; 2] {
     [call.done(pod), call.done(pod)]
@@ -136,9 +136,9 @@ fn a_stop_with_cleanup_ends_nobody_else() {
     let pod = installed(Pids::Shared);
     // As pfsd-tool's: the first process of a container and a shell of somebody's `kubectl exec`.
     let mut others = [Image::Manager, Image::Engine].map(|image| {
-        let child = pod.command(image, &["sleep", "1000"]).spawn().unwrap();
+        let child = Ended(pod.command(image, &["sleep", "1000"]).spawn().unwrap());
         until("it runs", SOON, || {
-            Process::all().iter().any(|it| it.parent == i32::try_from(child.id()).unwrap())
+            Process::all().iter().any(|it| it.parent == i32::try_from(child.0.id()).unwrap())
         });
         child
     });
@@ -148,10 +148,7 @@ fn a_stop_with_cleanup_ends_nobody_else() {
     twice(&pod, &stop);
     assert!(pod.postmaster().is_none());
     for child in &mut others {
-        assert!(child.try_wait().unwrap().is_none(), "it was killed");
+        assert!(child.0.try_wait().unwrap().is_none(), "it was killed");
     }
     assert!(!pod.first_has_ended(Image::Manager) && !pod.first_has_ended(Image::Engine));
-    // The children of the commands are the namespace's, and go with it.
-    drop(pod);
-    others.iter_mut().for_each(|child| drop(child.wait()));
 }

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use super::bed::{Image, Pids, Pod};
 use super::calls;
 use super::life::installed;
-use crate::common::{Process, SOON, until};
+use crate::common::{Ended, Process, SOON, until};
 
 /// What is executed, by its path in the images; which files have it, and the shell that it is for.
 const PROGRAMS: [(&str, &str, &str); 9] = [
@@ -128,8 +128,8 @@ fn the_last_resort_kills_this_data_directorys_server_alone() {
     let pod = installed(Pids::Shared);
     let postmaster = pod.postmaster().unwrap();
     // Names of others: a process of its own number, and one that is nobody's.
-    let mut other = pod.command(Image::Manager, &["sleep", "1000"]).spawn().unwrap();
-    let list = format!("/proc/{0}/task/{0}/children", other.id());
+    let other = Ended(pod.command(Image::Manager, &["sleep", "1000"]).spawn().unwrap());
+    let list = format!("/proc/{0}/task/{0}/children", other.0.id());
     let sleeper = crate::common::eventually("it runs", SOON, || {
         let pid = fs::read_to_string(&list).ok()?.split_whitespace().next()?.parse::<i32>().ok()?;
         Process::read(pid).filter(|it| it.command.starts_with("sleep"))
@@ -164,6 +164,4 @@ fn the_last_resort_kills_this_data_directorys_server_alone() {
     calls::cm_stop("fast").done(&pod);
     calls::cm_start().done(&pod);
     pod.serves();
-    drop(pod);
-    other.wait().unwrap();
 }
