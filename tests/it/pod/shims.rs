@@ -70,7 +70,8 @@ fn each_path_is_there_and_all_are_documented() {
         assert!(page.contains(&format!("`{path}`")), "docs/polardb-stack-images.md does not tell of {path}");
     }
     let mut all = Vec::new();
-    walk(&root(), &mut all);
+    // The local instance is no part of a pod.
+    ["common", "engine", "manager"].iter().for_each(|of| walk(&root().join(of), &mut all));
     for file in all {
         assert!(known.iter().any(|(known, _)| *known == file), "{}: what is it for?", file.display());
     }
