@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -112,7 +112,10 @@ impl Appender {
             open.file = open_file(&self.path)?;
             length = open.file.metadata()?.len();
         }
-        let written = open.file.write_all(line.as_bytes());
+        // Who was killed while writing has left a part of a line: it is ended, so that this one is whole.
+        let torn = length > 0 && !ends_a_line(&open.file, length)?;
+        let end = if torn { "\n" } else { "" };
+        let written = open.file.write_all(format!("{end}{line}").as_bytes());
         if written.is_err() {
             // A part of it may be there.
             open.file.set_len(length)?;
@@ -136,6 +139,12 @@ impl Appender {
     }
 }
 
+fn ends_a_line(file: &File, length: u64) -> io::Result<bool> {
+    let mut last = [0];
+    file.read_exact_at(&mut last, length - 1)?;
+    Ok(last == *b"\n")
+}
+
 fn has_name(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::symlink_metadata(path)) {
         (Ok(ours), Ok(named)) => (ours.dev(), ours.ino()) == (named.dev(), named.ino()),
@@ -147,7 +156,7 @@ fn has_name(file: &File, path: &Path) -> bool {
 fn open_file(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(MODE);
+    options.read(true).append(true).create(true).mode(MODE);
     let file = options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
@@ -179,6 +188,16 @@ mod tests {
         assert_eq!(read(dir, "a.log.1"), "a long line\n", "a line that is longer has a file of its own");
         assert_eq!(read(dir, "a.log.2"), "four\n");
         assert!(!dir.join("a.log.3").exists());
+    }
+
+    #[test]
+    fn after_a_part_of_a_line_comes_a_whole_one() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("a.log"), "one\nof one that was kil").unwrap();
+        let mut log = appender(dir.path(), 1000, 2);
+        log.append("two\n").unwrap();
+        log.append("three\n").unwrap();
+        assert_eq!(read(dir.path(), "a.log"), "one\nof one that was kil\ntwo\nthree\n");
     }
 
     #[test]
