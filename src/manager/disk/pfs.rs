@@ -77,7 +77,8 @@ impl Storage {
 /// It is none.
 pub fn gigabytes(text: &str) -> Result<u64, String> {
     let number = text.strip_suffix("GB").unwrap_or(text).trim_end();
-    number.parse().ok().filter(|number| *number > 0).ok_or_else(|| "write a size such as 40GB".to_owned())
+    let sound = |number: &u64| *number > 0 && *number <= u64::MAX >> 30;
+    number.parse().ok().filter(sound).ok_or_else(|| "write a size such as 40GB".to_owned())
 }
 
 #[cfg(test)]
@@ -123,7 +124,7 @@ mod tests {
     #[test]
     fn sizes() {
         assert_eq!((gigabytes("40GB"), gigabytes("40"), gigabytes("40 GB")), (Ok(40), Ok(40), Ok(40)));
-        for text in ["", "GB", "0", "-1", "40MB", "4.5GB", "99999999999999999999999"] {
+        for text in ["", "GB", "0", "-1", "40MB", "4.5GB", "17179869184", "99999999999999999999999"] {
             assert!(gigabytes(text).is_err(), "{text}");
         }
     }
