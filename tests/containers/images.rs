@@ -14,19 +14,18 @@ fn inspect(image: &str) -> Value {
 #[test]
 fn they_say_what_a_container_of_them_needs() {
     let Some(bed) = Bed::take(1) else { return };
-    for (image, health) in [
-        (&bed.images.engine, json!(["CMD", "polarctl", "health", "--live"])),
-        (&bed.images.release, json!(["CMD", "polarctl", "health", "--live"])),
-        (
-            &bed.images.manager,
-            json!(["CMD", "polarctl", "--config", "/etc/polardb/manager.toml", "health", "--live"]),
-        ),
+    let live = json!(["CMD", "polarctl", "health", "--live"]);
+    let managers = json!(["CMD", "polarctl", "--config", "/etc/polardb/manager.toml", "health", "--live"]);
+    for (image, first, health) in [
+        (&bed.images.engine, "polar-supervisor", &live),
+        (&bed.images.release, "polar-supervisor", &live),
+        (&bed.images.manager, "/docker_script/init_and_pause.py", &managers),
     ] {
         let config = inspect(image);
         assert_eq!(config["StopSignal"], "SIGTERM", "{image}");
-        assert_eq!(config["Healthcheck"]["Test"], health, "{image}");
+        assert_eq!(config["Healthcheck"]["Test"], *health, "{image}");
         assert_eq!(config["Volumes"], json!({"/data": {}, "/log": {}}), "{image}");
-        assert_eq!(config["Entrypoint"][0], "polar-supervisor", "{image}");
+        assert_eq!(config["Entrypoint"], json!([first]), "{image}");
         for label in [
             "CodeSource",
             "CodeBranch",
