@@ -31,13 +31,13 @@ say "debian:$release-slim cannot be pulled ($(printf '%s' "$said" | tail -n 1))"
 command -v mmdebstrap >/dev/null 2>&1 ||
     die "nor can it be made of packages: there is no mmdebstrap; scripts/setup images installs it"
 
-# The mirrors of this machine, if it knows this release; else Debian's own.
-mirror() { # mirror CODENAME DEFAULT
+# The mirrors of this machine, if it knows this release; else those that mmdebstrap knows by itself.
+mirror() { # mirror CODENAME
     apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' "Codename: $1" 2>/dev/null |
-        head -n 1 | grep . || echo "$2"
+        head -n 1
 }
-debian=$(mirror "$release" http://deb.debian.org/debian)
-security=$(mirror "$release-security" http://deb.debian.org/debian-security)
+debian=$(mirror "$release")
+security=$(mirror "$release-security")
 
 # How this machine's apt reaches them. The proxy is for the moment alone; an image has it from `docker build`, by the
 # variables that docker knows: --build-arg http_proxy.
@@ -54,6 +54,11 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 say "making $image of Debian's packages, which takes a minute"
+if [ -n "$debian" ]; then
+    echo "deb $debian $release main"
+    echo "deb $debian $release-updates main"
+    [ -z "$security" ] || echo "deb $security $release-security main"
+fi >"$folder/sources.list"
 # As in debian:bookworm-slim: no manuals; licences stay.
 mmdebstrap --quiet --variant=minbase --include=ca-certificates "$@" \
     --dpkgopt='path-exclude=/usr/share/man/*' \
@@ -61,10 +66,7 @@ mmdebstrap --quiet --variant=minbase --include=ca-certificates "$@" \
     --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-include=/usr/share/locale/locale.alias' \
-    "$release" "$folder/base.tar" - <<LIST || die "mmdebstrap failed; what it said stands above"
-deb $debian $release main
-deb $debian $release-updates main
-deb $security $release-security main
-LIST
+    "$release" "$folder/base.tar" ${debian:+-} <"$folder/sources.list" ||
+    die "mmdebstrap failed; what it said stands above"
 docker import --change 'CMD ["bash"]' "$folder/base.tar" "$image" >/dev/null
 say "$image is made"
