@@ -94,7 +94,7 @@ impl Work<'_> {
                     self.lock(&volume.lock_file, kind, &mut report)?;
                 }
                 for volume in &volumes {
-                    self.end(volume, clock, &mut report)?;
+                    self.end(volume, clock, &mut report, Self::end_locked)?;
                 }
             }
         }
@@ -151,7 +151,7 @@ impl Work<'_> {
             Reach::Supervisor(client) => self.ask(client, &clock, &mut report)?,
             Reach::Volumes(volumes, _) => {
                 for volume in &volumes {
-                    self.end_without_lock(volume, &clock, &mut report)?;
+                    self.end(volume, &clock, &mut report, Self::end_unlocked)?;
                 }
             }
         }
@@ -200,21 +200,30 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Ends the engine of a locked volume.
-    fn end(&self, volume: &Volume, clock: &Clock, report: &mut Report) -> Result<(), Failure> {
+    /// Ends the engine of a volume, by `kept` where a supervisor keeps it.
+    fn end(
+        &self,
+        volume: &Volume,
+        clock: &Clock,
+        report: &mut Report,
+        kept: impl FnOnce(&Self, &Volume, &Clock, &mut Report) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         if is_down(volume)? {
             report.line = Some(already_down());
             return Ok(());
         }
         match keeper::of(volume)? {
             Keeper::Absent => self.end_alone(volume, clock)?,
-            Keeper::There | Keeper::Unknown(_) => {
-                self.harder(volume, clock, report);
-                self.wait_down(volume, clock)?;
-            }
+            Keeper::There | Keeper::Unknown(_) => kept(self, volume, clock, report)?,
         }
         report.steps.push("stop the engine".to_owned());
         Ok(())
+    }
+
+    /// The supervisor of a locked volume stops the engine by itself.
+    fn end_locked(&self, volume: &Volume, clock: &Clock, report: &mut Report) -> Result<(), Failure> {
+        self.harder(volume, clock, report);
+        self.wait_down(volume, clock)
     }
 
     /// A supervisor asks the engine by its own mode. A harder one is told to the engine itself, where it is in sight.
@@ -243,36 +252,27 @@ impl Work<'_> {
         }
     }
 
-    fn end_without_lock(&self, volume: &Volume, clock: &Clock, report: &mut Report) -> Result<(), Failure> {
-        if is_down(volume)? {
-            report.line = Some(already_down());
-            return Ok(());
-        }
-        match keeper::of(volume)? {
-            Keeper::Absent => self.end_alone(volume, clock)?,
-            Keeper::There | Keeper::Unknown(_) => {
-                let Some(process) = postmaster(volume) else {
-                    let text = format!(
-                        "{}: a supervisor keeps {}, and neither its socket nor the engine is in sight from here: call it in the \
-                         engine's container, or stop the engine by lock_stop_instance",
-                        self.tried,
-                        volume.data_dir.display()
-                    );
-                    return Err(Failure::failed("not_proved", text));
-                };
-                self.send(process, clock.stop.mode);
-                until_done(self.screen, &clock.left(), &self.tried, || {
-                    let ended = !alone::lives(process) || is_down(volume)?;
-                    let waits = || Look::Waiting(format!("process {} is still there", process.0));
-                    Ok(if ended { Look::Done } else { waits() })
-                })?;
-                report.notes.push(
-                    "the supervisor's socket is not in reach: it was not asked, and starts the engine again"
-                        .to_owned(),
-                );
-            }
-        }
-        report.steps.push("stop the engine".to_owned());
+    /// Where no lock tells the supervisor the engine itself is asked.
+    fn end_unlocked(&self, volume: &Volume, clock: &Clock, report: &mut Report) -> Result<(), Failure> {
+        let Some(process) = postmaster(volume) else {
+            let text = format!(
+                "{}: a supervisor keeps {}, and neither its socket nor the engine is in sight from here: call it in the \
+                 engine's container, or stop the engine by lock_stop_instance",
+                self.tried,
+                volume.data_dir.display()
+            );
+            return Err(Failure::failed("not_proved", text));
+        };
+        self.send(process, clock.stop.mode);
+        until_done(self.screen, &clock.left(), &self.tried, || {
+            let ended = !alone::lives(process) || is_down(volume)?;
+            let waits = || Look::Waiting(format!("process {} is still there", process.0));
+            Ok(if ended { Look::Done } else { waits() })
+        })?;
+        report.notes.push(
+            "the supervisor's socket is not in reach: it was not asked, and starts the engine again"
+                .to_owned(),
+        );
         Ok(())
     }
 
