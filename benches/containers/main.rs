@@ -18,6 +18,8 @@ mod docker;
 #[path = "../init/machine.rs"]
 mod machine;
 mod measure;
+#[path = "../init/outcome.rs"]
+mod outcome;
 mod peer;
 mod probe;
 mod report;

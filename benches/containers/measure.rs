@@ -4,7 +4,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use crate::docker::{self, Container, Room};
-use crate::peer::{OURS, Peer, SHELL, SUPERVISORD};
+use crate::peer::{Peer, SHELL, SUPERVISORD};
 use crate::probe;
 use crate::table::{Goal, Table};
 
@@ -134,9 +134,4 @@ fn crashed(peer: &Peer, container: &Container) -> Result<Duration, String> {
         .map_err(|error| error.to_string())?;
     peer.server().gone();
     peer.server().accepted_after(since)
-}
-
-/// Our own row, for the verdict of the run.
-pub fn ours(table: &Table) -> Option<f64> {
-    table.median(OURS)
 }

@@ -1,14 +1,14 @@
 //! The tables, for people and for programs.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
 
 use crate::peer::{OURS, Peer, SHELL};
 use crate::table::{Table, number};
-use crate::{machine, measure};
+use crate::{machine, outcome};
 
 /// Fewer are not shown to people.
 const ROUNDS_MIN: usize = 5;
@@ -25,28 +25,11 @@ pub fn write(rounds: usize, peers: &[Peer], tables: &[Table]) -> ExitCode {
     let text = markdown(rounds, peers, tables);
     println!("{}", text.split_once("\n## ").map_or(text.as_str(), |(_, tables)| tables));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let mut files = vec![(target.join("bench-containers.json"), json(rounds, tables))];
+    let mut files = vec![(outcome::target().join("bench-containers.json"), json(rounds, tables))];
     if rounds >= ROUNDS_MIN {
         files.push((root.join("docs/benchmarks-containers.md"), text));
     }
-    for (file, content) in files {
-        if let Err(error) = std::fs::write(&file, content) {
-            eprintln!("bench: cannot write {}: {error}", file.display());
-            return ExitCode::FAILURE;
-        }
-        eprintln!("bench: wrote {}", file.display());
-    }
-    let lost: Vec<&str> = tables
-        .iter()
-        .filter(|table| measure::ours(table).is_none())
-        .map(|table| table.name.as_str())
-        .collect();
-    if lost.is_empty() {
-        return ExitCode::SUCCESS;
-    }
-    eprintln!("bench: no value of our own in: {}", lost.join(" "));
-    ExitCode::FAILURE
+    outcome::leave(&files, tables)
 }
 
 fn markdown(rounds: usize, peers: &[Peer], tables: &[Table]) -> String {

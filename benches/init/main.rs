@@ -18,6 +18,7 @@ mod instance;
 mod machine;
 mod measure;
 mod options;
+mod outcome;
 mod peer;
 mod process;
 mod report;

@@ -1,13 +1,14 @@
 //! The tables, for people and for programs.
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
 
 use crate::machine;
 use crate::options::Options;
+use crate::outcome;
 use crate::peer::{LIMIT, OURS, Peer};
 use crate::table::{Row, Table, number};
 
@@ -26,30 +27,11 @@ A peer gets the best case: where it runs a script, the script is the program its
 pub fn write(options: &Options, peers: &[Peer], tables: &[Table]) -> ExitCode {
     let text = markdown(options, peers, tables);
     println!("{}", text.split_once("\n## ").map_or(text.as_str(), |(_, tables)| tables));
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
-    let mut files = vec![(target.join("bench.json"), json(options, peers, tables))];
+    let mut files = vec![(outcome::target().join("bench.json"), json(options, peers, tables))];
     if options.whole() {
         files.push((Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md"), text));
     }
-    for (file, content) in files {
-        if let Err(error) = std::fs::write(&file, content) {
-            eprintln!("bench: cannot write {}: {error}", file.display());
-            return ExitCode::FAILURE;
-        }
-        eprintln!("bench: wrote {}", file.display());
-    }
-    // What rots shows here: a run in which our own has no value in some table is a failure.
-    let lost: Vec<&str> = tables
-        .iter()
-        .filter(|table| table.rows.iter().any(|row| row.peer == OURS && row.samples.median().is_none()))
-        .map(|table| table.name.as_str())
-        .collect();
-    if lost.is_empty() {
-        return ExitCode::SUCCESS;
-    }
-    eprintln!("bench: no value of our own in: {}", lost.join(" "));
-    ExitCode::FAILURE
+    outcome::leave(&files, tables)
 }
 
 fn markdown(options: &Options, peers: &[Peer], tables: &[Table]) -> String {
