@@ -89,9 +89,11 @@ fn wishes(ssl: &Ssl, own: bool) -> BTreeMap<String, Wish> {
 
 fn ask(site: &mut Site) -> Result<Running, Cause> {
     let answer = answer(site)?;
-    let row = site.session()?.row(
-        "select extract(epoch from pg_conf_load_time()), (select count(*) from pg_stat_ssl where ssl), \
-         (select count(*) from pg_hba_file_rules where type = 'hostssl')",
+    // The session that waits for a reload to be over: any other one may not have heard of it yet.
+    let row = site.plain_session()?.row(
+        "select extract(epoch from pg_catalog.pg_conf_load_time()), \
+         (select pg_catalog.count(*) from pg_catalog.pg_stat_ssl where ssl), \
+         (select pg_catalog.count(*) from pg_catalog.pg_hba_file_rules where type operator(pg_catalog.=) 'hostssl')",
     )?;
     let number = |column: usize| row.text(column).parse().unwrap_or(0);
     let loaded = row.text(0).parse().unwrap_or(0.0);
